@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sluice_xdp: forwards established QUIC traffic in both directions, hands what
+ * needs thought to the workers, and leaves everything that is not ours alone.
+ *
+ * Runs in the driver's receive path, on every CPU at once, also while no
+ * process of ours lives. Frames are hostile; of the maps only what the relay
+ * wrote is trusted, and it may change at any time.
+ *
+ *     parse -> ours? -> alive? -> whole? --> relay port: from a backend --+
+ *                                        \-> listener:   from a client ---+-> forward, punt or drop
+ */
+#include "maps.h"
+#include "parse.h"
+#include "lookup.h"
+#include "decide.h"
+#include "forward.h"
+
+char program_license[] SEC("license") = "Dual MIT/GPL";
+
+/* What from_client and from_backend answer; below these, an enum drop_reason. */
+enum {
+	VERDICT_FORWARD = DROP_REASON_COUNT,
+	VERDICT_PUNT,
+	VERDICT_PASS,
+};
+
+#define QUIC_LONG_HEADER 0x80 /* RFC 8999 s5.1 */
+
+/*
+ * Seconds of CLOCK_MONOTONIC_COARSE. A 64-bit division takes up to 90 cycles on
+ * CPUs before Ice Lake (Fog, "Instruction tables"), a quarter of what the
+ * program has for a packet. So: an estimate that is at most one too low (the
+ * factor is 5.2e-10 too small, the shift cuts off 17 ms), and what is missing.
+ * Good for 34 years of uptime.
+ */
+ALWAYS_INLINE __u32 seconds_now(void)
+{
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+	__u64 estimate_s = (now_ns >> 24) * 288230376 >> 34; /* 2^24 / 1e9 * 2^34 */
+
+	return estimate_s + (now_ns - estimate_s * 1000000000 >= 1000000000);
+}
+
+/* Signed: a stamp may be of a second that `now` was read just before. */
+ALWAYS_INLINE int within(__u32 now_s, __u32 stamp_s, __u32 timeout_s)
+{
+	return (__s32)(now_s - stamp_s) <= (__s32)timeout_s;
+}
+
+ALWAYS_INLINE int is_relay_port(const struct globals *g, __be16 port_be)
+{
+	__u16 port = bpf_ntohs(port_be);
+
+	return (port >= READ_ONCE(g->relay_ports[0]) && port <= READ_ONCE(g->relay_ports[1])) ||
+	       (port >= READ_ONCE(g->relay_ports[2]) && port <= READ_ONCE(g->relay_ports[3]));
+}
+
+/* Port 0 stands for relay addresses in the table, and is nobody's on the wire (RFC 6335 s6). */
+ALWAYS_INLINE enum lookup find_endpoint(const struct globals *g, const struct packet *packet,
+					struct endpoint_view *endpoint)
+{
+	enum lookup found;
+
+	if (packet->dst_port_be == 0)
+		return LOOKUP_ABSENT;
+	found = endpoint_find(&packet->dst, packet->dst_port_be, endpoint);
+	if (found == LOOKUP_ABSENT && is_relay_port(g, packet->dst_port_be))
+		found = endpoint_find(&packet->dst, 0, endpoint);
+	return found;
+}
+
+enum header { HEADER_SHORT = DROP_REASON_COUNT, HEADER_LONG }; /* or why not, an enum drop_reason */
+
+/* RFC 8999 s5: the first bit alone tells; the fixed bit may be 0 (RFC 9287). */
+ALWAYS_INLINE __u32 quic_header(const struct packet *packet)
+{
+	const __u8 *payload = (void *)(packet->udp + 1);
+
+	if (packet->payload_len == 0 || (void *)(payload + 1) > packet->data_end)
+		return DROP_EMPTY_DATAGRAM;
+	if (*payload & QUIC_LONG_HEADER)
+		return HEADER_LONG;
+	if (packet->payload_len < SHORT_BEYOND_DCID || (void *)(payload + SHORT_BEYOND_DCID) > packet->data_end)
+		return DROP_MALFORMED_SHORT;
+	return HEADER_SHORT;
+}
+
+/* The way from a path's relay port to its backend. */
+ALWAYS_INLINE __u32 way_to_backend(const struct packet *packet, const struct path_view *path, struct way *way)
+{
+	struct backend *backend = array_at(&backends, path->backend);
+	struct relay_address *relay = array_at(&relay_addresses, path->relay_address);
+	__u16 seq;
+
+	if (!backend || !relay)
+		return VERDICT_PUNT;
+	seq = entry_begin(&backend->head);
+	way->dst = addr_read(&backend->address);
+	way->dst_port_be = READ_ONCE(backend->port_be);
+	way->nexthop = READ_ONCE(backend->nexthop);
+	if (entry_end(&backend->head, seq) != LOOKUP_FOUND)
+		return VERDICT_PUNT;
+	way->src = addr_read(&relay->address);
+	way->src_port_be = path->relay_port_be;
+	way->last_seen_s = &path->entry->last_seen_s;
+	way->was_seen_s = path->last_seen_s;
+	return addr_is_v4(&way->dst) == packet->v4 && addr_is_v4(&way->src) == packet->v4 ? VERDICT_FORWARD :
+											      VERDICT_PUNT;
+}
+
+ALWAYS_INLINE void query_fill(struct client_query *q, const struct globals *g, const struct packet *packet,
+			      const struct path_key *key, const struct dcid *dcid, __u32 now_s)
+{
+	__builtin_memset(q, 0, sizeof(*q));
+	q->key = *key;
+	q->payload_len = packet->payload_len;
+	q->dcid = *dcid;
+	q->cid_lengths = READ_ONCE(g->cid_lengths);
+	q->now_s = now_s;
+}
+
+/* Follows the CID of a packet on a known 4-tuple; *path may become a sibling of the default one. */
+ALWAYS_INLINE __u32 follow_cid(struct client_query *q, const struct dcid *dcid, struct path_view *path)
+{
+	struct path_entry *e;
+	__u16 seq;
+
+	q->path = path->slot;
+	q->session = path->session;
+	q->backend = path->backend;
+	q->flags = path->flags;
+	q->siblings = path->siblings;
+	q->sessions = path->sessions;
+	if (decide_known(q) != DECIDE_FORWARD)
+		return VERDICT_PUNT;
+	if (q->path == path->slot)
+		return VERDICT_FORWARD;
+	e = array_at(&paths, q->path);
+	if (!e)
+		return VERDICT_PUNT;
+	seq = entry_begin(&e->head);
+	/* The slot may have changed hands since; the session tells. */
+	if (path_copy(e, seq, dcid, path) != LOOKUP_FOUND || path->session != q->session)
+		return VERDICT_PUNT;
+	path->slot = q->path;
+	return VERDICT_FORWARD;
+}
+
+ALWAYS_INLINE __u32 from_client(const struct globals *g, const struct packet *packet, __u32 endpoint, __u32 now_s,
+				struct way *way)
+{
+	__u32 idle_s = READ_ONCE(g->idle_timeout_s), header = quic_header(packet);
+	struct path_key key = { packet->src, packet->src_port_be, endpoint, 0 };
+	struct client_query q;
+	struct path_view path = {};
+	struct dcid dcid;
+	enum lookup found;
+
+	if (header < DROP_REASON_COUNT)
+		return header;
+	if (header == HEADER_LONG || !(READ_ONCE(g->features) & FEATURE_KERNEL_PATH))
+		return VERDICT_PUNT;
+	dcid = dcid_read((void *)(packet->udp + 1) + 1);
+	found = path_find(&key, &dcid, &path);
+	if (found == LOOKUP_BUSY)
+		return VERDICT_PUNT;
+	/* With siblings the default entry only leads to the others: each has its own idle time and state. */
+	if (UNLIKELY(found == LOOKUP_ABSENT || (!path.siblings && !within(now_s, path.last_seen_s, idle_s)))) {
+		query_fill(&q, g, packet, &key, &dcid, now_s);
+		if (decide_unknown(&q) == DECIDE_UNKNOWN && !(READ_ONCE(g->features) & FEATURE_FOREIGN_CIDS))
+			return DROP_UNKNOWN_CID;
+		return VERDICT_PUNT;
+	}
+	if (!path.siblings && !(path.flags & PATH_CONFIRMED))
+		return VERDICT_PUNT;
+	if (UNLIKELY(!path.cid_matches || (path.siblings && path.cid_len < CID_GLOBAL_MIN))) {
+		query_fill(&q, g, packet, &key, &dcid, now_s);
+		if (follow_cid(&q, &dcid, &path) != VERDICT_FORWARD)
+			return VERDICT_PUNT;
+	}
+	if ((path.flags & (PATH_CONFIRMED | PATH_ABSENT)) != PATH_CONFIRMED || !within(now_s, path.last_seen_s, idle_s))
+		return VERDICT_PUNT;
+	return way_to_backend(packet, &path, way);
+}
+
+/* The reply's own stamp first: the path's line is read only when the backend has been silent. */
+ALWAYS_INLINE int reply_is_idle(const struct reply_view *reply, __u32 now_s, __u32 idle_s)
+{
+	struct path_entry *path;
+
+	if (within(now_s, reply->last_seen_s, idle_s))
+		return 0;
+	path = array_at(&paths, reply->path);
+	return !path || !within(now_s, READ_ONCE(path->last_seen_s), idle_s);
+}
+
+/* A relay port by its number, but a socket of this host has it: no path was given it. */
+ALWAYS_INLINE int host_has_port(__be16 port_be)
+{
+	__u32 port = bpf_ntohs(port_be);
+	__u64 *word = array_at(&host_ports, port / 64);
+
+	return word && READ_ONCE(*word) >> (port % 64) & 1;
+}
+
+ALWAYS_INLINE __u32 from_backend(const struct globals *g, const struct packet *packet, __u8 relay_address, __u32 now_s,
+				 struct way *way)
+{
+	struct reply_key key = { packet->src, packet->src_port_be, packet->dst_port_be, relay_address };
+	struct reply_view reply = {};
+	struct endpoint *endpoint;
+	enum lookup found = reply_find(&key, &reply);
+	__u32 header;
+	__u16 seq;
+	__u8 kind;
+
+	if (found == LOOKUP_BUSY)
+		return VERDICT_PUNT;
+	if (found == LOOKUP_ABSENT)
+		return host_has_port(packet->dst_port_be) ? VERDICT_PASS : DROP_UNKNOWN_RELAY_PORT;
+	endpoint = array_at(&endpoints, reply.endpoint);
+	if (!endpoint)
+		return VERDICT_PUNT;
+	seq = entry_begin(&endpoint->head);
+	way->src = addr_read(&endpoint->address);
+	way->src_port_be = READ_ONCE(endpoint->port_be);
+	kind = READ_ONCE(endpoint->kind);
+	if (entry_end(&endpoint->head, seq) != LOOKUP_FOUND || kind != ENDPOINT_QUIC)
+		return VERDICT_PUNT;
+	header = quic_header(packet);
+	if (header < DROP_REASON_COUNT)
+		return header;
+	if (header == HEADER_LONG || !(READ_ONCE(g->features) & FEATURE_KERNEL_PATH) ||
+	    !(reply.flags & REPLY_CONFIRMED) || reply_is_idle(&reply, now_s, READ_ONCE(g->idle_timeout_s)))
+		return VERDICT_PUNT;
+	way->dst = reply.client;
+	way->dst_port_be = reply.client_port_be;
+	way->nexthop = reply.nexthop;
+	way->last_seen_s = &reply.entry->last_seen_s;
+	way->was_seen_s = reply.last_seen_s;
+	return addr_is_v4(&way->dst) == packet->v4 && addr_is_v4(&way->src) == packet->v4 ? VERDICT_FORWARD :
+											      VERDICT_PUNT;
+}
+
+/* Inlined once for each IP version, so that what depends on it is decided at compile time. */
+ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct packet *packet)
+{
+	struct endpoint_view endpoint = {};
+	__u32 now_s, direction, verdict;
+	enum lookup found = find_endpoint(g, packet, &endpoint);
+	struct way way = {};
+
+	if (found == LOOKUP_ABSENT)
+		return XDP_PASS;
+	now_s = seconds_now();
+	/* Nobody has been there for long: better the kernel's answers than none for ever. */
+	if (!within(now_s, READ_ONCE(g->heartbeat_s), READ_ONCE(g->restart_grace_s)))
+		return XDP_PASS;
+	verdict = parse_check(packet);
+	if (UNLIKELY(verdict != NO_DEFECT))
+		return endpoint.kind == ENDPOINT_RELAY && host_has_port(packet->dst_port_be) ? XDP_PASS : drop(verdict);
+	direction = found == LOOKUP_FOUND && endpoint.kind == ENDPOINT_RELAY ? TO_CLIENT : TO_BACKEND;
+	if (found == LOOKUP_BUSY)
+		verdict = VERDICT_PUNT;
+	else if (endpoint.kind == ENDPOINT_RELAY)
+		verdict = from_backend(g, packet, endpoint.relay_address, now_s, &way);
+	else if (endpoint.kind == ENDPOINT_QUIC)
+		verdict = from_client(g, packet, endpoint.slot, now_s, &way);
+	else
+		verdict = VERDICT_PUNT;
+	if (LIKELY(verdict == VERDICT_FORWARD))
+		return forward(ctx, packet, &way, direction, now_s);
+	if (verdict == VERDICT_PUNT)
+		return punt(ctx, direction);
+	if (verdict == VERDICT_PASS)
+		return XDP_PASS;
+	return drop(verdict);
+}
+
+SEC("xdp")
+int sluice_xdp(struct xdp_md *ctx)
+{
+	struct globals *g = array_at(&globals, 0);
+	struct packet packet;
+
+	if (!g)
+		return XDP_PASS;
+	switch (parse_ethernet(&packet, ctx)) {
+	case bpf_htons(ETH_P_IP):
+		return parse_ipv4(&packet) < 0 ? XDP_PASS : handle(ctx, g, &packet);
+	case bpf_htons(ETH_P_IPV6):
+		return parse_ipv6(&packet, ctx) < 0 ? XDP_PASS : handle(ctx, g, &packet);
+	default:
+		return XDP_PASS;
+	}
+}

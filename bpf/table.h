@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table: hash and probe sequence of the open-addressing tables (paths,
+ * replies, cids, endpoints), for the XDP program and user space alike. Pure.
+ *
+ * A table is one array map of a power of two of entries. The sequence visits
+ * pairs of neighbouring slots (one 128-byte line pair for 64-byte entries,
+ * which the prefetcher of today's CPUs fetches together) and jumps by a
+ * per-key odd stride between pairs, so that full neighbourhoods do not grow:
+ *
+ *     slot(i) = ((hash + (i / 2) * stride * 2) & mask) ^ (i & 1)
+ *
+ * An entry that is not at slot(0) has raised the overflow count of each slot
+ * before it, so a look-up ends at the first slot that no entry passed over: a
+ * miss costs one line, not PROBES_MAX. (The counts are F14's, Bronson and Shi,
+ * "Open-sourcing F14", 2019.) Tables are sized to at least twice the bound of
+ * what they hold; then about 1 entry in 60,000 finds no slot among the 16 of a
+ * table at its bound.
+ */
+#ifndef SLUICE_TABLE_H
+#define SLUICE_TABLE_H
+
+#include "abi.h"
+
+#define SLUICE_INLINE static __inline __attribute__((always_inline))
+
+SLUICE_INLINE __u32 table_slot(__u64 hash, __u32 i, __u32 mask)
+{
+	__u32 stride = ((__u32)(hash >> 32) | 1) << 1;
+
+	return (((__u32)hash + (i >> 1) * stride) & mask) ^ (i & 1);
+}
+
+SLUICE_INLINE int addr_equal(const struct addr *a, const struct addr *b)
+{
+	return a->halves[0] == b->halves[0] && a->halves[1] == b->halves[1];
+}
+
+SLUICE_INLINE int addr_is_v4(const struct addr *a)
+{
+	return a->halves[0] == 0 && a->words_be[2] ==
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+		0xffff0000;
+#else
+		0x0000ffff;
+#endif
+}
+
+/* An address and 64 bits beside it. IPv4: one word less, the prefix of every mapped address. */
+SLUICE_INLINE __u64 table_hash_addr(const struct siphash_key *key, const struct addr *a, __u64 beside,
+				    __u64 more)
+{
+	struct siphash s = siphash_init(key);
+
+	if (!addr_is_v4(a))
+		siphash_word(&s, a->halves[0]);
+	siphash_word(&s, a->halves[1]);
+	siphash_word(&s, beside);
+	if (more)
+		siphash_word(&s, more);
+	return siphash_final(&s);
+}
+
+/* The same with 32 bits beside, which an IPv4 address leaves room for: one word less again. */
+SLUICE_INLINE __u64 table_hash_addr_32(const struct siphash_key *key, const struct addr *a, __u32 beside, __u64 more)
+{
+	struct siphash s = siphash_init(key);
+
+	if (addr_is_v4(a)) {
+		siphash_word(&s, (__u64)a->words_be[3] << 32 | beside);
+	} else {
+		siphash_word(&s, a->halves[0]);
+		siphash_word(&s, a->halves[1]);
+		siphash_word(&s, beside);
+	}
+	if (more)
+		siphash_word(&s, more);
+	return siphash_final(&s);
+}
+
+/* ordinal: 0 for the default entry of a 4-tuple; see struct path_entry. */
+SLUICE_INLINE __u64 path_hash(const struct siphash_key *key, const struct addr *client, __be16 client_port_be,
+			      __u16 endpoint, __u32 ordinal)
+{
+	return table_hash_addr_32(key, client, (__u32)client_port_be << 16 | endpoint, ordinal);
+}
+
+SLUICE_INLINE __u64 reply_hash(const struct siphash_key *key, const struct addr *backend, __be16 backend_port_be,
+			       __u8 relay_address, __be16 relay_port_be)
+{
+	return table_hash_addr_32(key, backend, (__u32)backend_port_be << 16 | relay_port_be, relay_address);
+}
+
+/*
+ * cid: CID_LEN_MAX bytes, zero behind its len; as three words whose last byte
+ * is the length. tuple_hash: 0, or for CID_ORIGINAL the path_hash of the
+ * client's 4-tuple (default entry).
+ */
+SLUICE_INLINE __u64 cid_hash(const struct siphash_key *key, const __u8 cid[CID_LEN_MAX], __u8 len, __u64 tuple_hash)
+{
+	struct siphash s = siphash_init(key);
+	__u64 a, b;
+	__u32 c;
+
+	__builtin_memcpy(&a, cid, 8);
+	__builtin_memcpy(&b, cid + 8, 8);
+	__builtin_memcpy(&c, cid + 16, 4);
+	siphash_word(&s, a);
+	siphash_word(&s, b);
+	siphash_word(&s, (__u64)len << 56 | c);
+	if (tuple_hash)
+		siphash_word(&s, tuple_hash);
+	return siphash_final(&s);
+}
+
+/* The operator, not an attacker, chooses endpoints: a multiplicative hash will do (Knuth s6.4). */
+SLUICE_INLINE __u64 endpoint_hash(const struct addr *address, __be16 port_be)
+{
+	__u64 h = (address->halves[0] ^ address->halves[1] ^ port_be) * 0x9e3779b97f4a7c15ULL;
+
+	return h >> 40 | h << 40;
+}
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* config_keys: see config_keys.h. The defaults stand here and nowhere else; config.yaml shows them. */
+#include "control/config_keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/config_check.h"
+#include "control/config_value.h"
+
+enum { STRING_MAX = 4095 }; /* PATH_MAX without its NUL: the longest that has a use */
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MAPPING(keys_, done_) { .keys = keys_, .key_count = COUNT(keys_), .done = done_ }
+
+/* A field of the draft, of its struct config, or of a list's item. */
+#define FIELD(type, field) .offset = offsetof(type, field), .size = sizeof(((type *)0)->field)
+#define DRAFT(field) FIELD(struct config_draft, field)
+#define CONFIG(field) DRAFT(config.field)
+#define LISTENER(field) FIELD(struct config_listener, field)
+#define ROUTE(field) FIELD(struct config_route, field)
+#define WHOLE(type) .offset = 0, .size = sizeof(type)
+
+/* Rows. place: one of the above; behind the last argument REQUIRED or SECRET may follow. */
+#define BOOL(name_, place, default_) { .name = name_, .type = CONFIG_KEY_BOOL, place, .number = default_ }
+#define NUMBER(name_, place, min_, max_, default_) \
+	{ .name = name_, .type = CONFIG_KEY_NUMBER, place, .min = min_, .max = max_, .number = default_ }
+#define CHOICE(name_, place, choices_, default_, ...) \
+	{ .name = name_, .type = CONFIG_KEY_CHOICE, place, .choices = choices_, .number = default_, __VA_ARGS__ }
+#define STRING(name_, place, default_, check_, ...) \
+	{ .name = name_, .type = CONFIG_KEY_STRING, place, .max = STRING_MAX, .text = default_, .check = check_, \
+	  __VA_ARGS__ }
+#define PARSED(name_, place, default_, read_, ...) \
+	{ .name = name_, .type = CONFIG_KEY_PARSED, place, .text = default_, .read = read_, __VA_ARGS__ }
+#define NESTED(name_, mapping_) { .name = name_, .type = CONFIG_KEY_MAPPING, .mapping = &(mapping_) }
+#define LIST(name_, list_) { .name = name_, .type = CONFIG_KEY_LIST, .list = &(list_) }
+#define REQUIRED .required = true
+#define SECRET .secret = true
+
+static const char *const listener_modes[] = {
+	[LISTENER_QUIC] = "quic", [LISTENER_UDP] = "udp", [LISTENER_RENDEZVOUS] = "rendezvous", NULL };
+static const char *const fast_paths[] = {
+	[FAST_PATH_KERNEL] = "kernel", [FAST_PATH_USERSPACE] = "userspace", NULL };
+static const char *const xdp_modes[] = {
+	[XDP_MODE_AUTO] = "auto", [XDP_MODE_NATIVE] = "native", [XDP_MODE_GENERIC] = "generic", NULL };
+static const char *const busy_polls[] = {
+	[BUSY_POLL_ADAPTIVE] = "adaptive", [BUSY_POLL_ALWAYS] = "always", [BUSY_POLL_NEVER] = "never", NULL };
+static const char *const zero_copies[] = {
+	[ZERO_COPY_AUTO] = "auto", [ZERO_COPY_NEVER] = "never", [ZERO_COPY_ALWAYS] = "always", NULL };
+static const char *const route_types[] = {
+	[ROUTE_SIMPLE] = "simple", [ROUTE_AGONES] = "agones", NULL };
+static const char *const migrations[] = {
+	[MIGRATION_PATH] = "path", [MIGRATION_PINNED] = "pinned", NULL };
+static const char *const log_levels[] = {
+	[CONFIG_LOG_ERROR] = "error", [CONFIG_LOG_WARN] = "warn", [CONFIG_LOG_INFO] = "info",
+	[CONFIG_LOG_DEBUG] = "debug", NULL };
+static const char *const log_formats[] = {
+	[CONFIG_LOG_TEXT] = "text", [CONFIG_LOG_JSON] = "json", NULL };
+
+static const struct config_key udp_keys[] = {
+	NUMBER("port", DRAFT(udp_port), 1, 65535, 443),
+	BOOL("log_requests", CONFIG(log_requests), false),
+};
+static const struct config_mapping udp_mapping = MAPPING(udp_keys, config_check_udp);
+
+static const struct config_key listener_keys[] = {
+	PARSED("name", LISTENER(name), NULL, config_value_listener_name, REQUIRED),
+	CHOICE("mode", LISTENER(mode), listener_modes, LISTENER_QUIC),
+	PARSED("address", WHOLE(struct config_listener), NULL, config_value_listener_address, REQUIRED),
+};
+static const struct config_mapping listener_mapping = MAPPING(listener_keys, config_check_listener);
+static const struct config_list listener_list = {
+	.item = { .type = CONFIG_KEY_MAPPING, .mapping = &listener_mapping, REQUIRED },
+	.max = CONFIG_LISTENERS_MAX,
+	.add = config_check_add_listener,
+};
+
+static const struct config_list interface_list = {
+	.item = PARSED(NULL, WHOLE(char[IF_NAMESIZE]), NULL, config_value_interface, REQUIRED),
+	.max = INTERFACES_MAX,
+	.add = config_check_add_interface,
+	.check = config_check_interface,
+};
+static const struct config_key xdp_keys[] = {
+	LIST("interfaces", interface_list),
+	CHOICE("mode", CONFIG(xdp.mode), xdp_modes, XDP_MODE_AUTO),
+	CHOICE("busy_poll", CONFIG(xdp.busy_poll), busy_polls, BUSY_POLL_ADAPTIVE),
+	NUMBER("workers", CONFIG(xdp.workers), 0, WORKERS_MAX, 0),
+	CHOICE("zero_copy", CONFIG(xdp.zero_copy), zero_copies, ZERO_COPY_AUTO),
+};
+static const struct config_mapping xdp_mapping = MAPPING(xdp_keys, NULL);
+
+static const struct config_list relay_address_list = {
+	.item = PARSED(NULL, WHOLE(struct addr), NULL, config_value_relay_address, REQUIRED),
+	.max = RELAY_ADDRESSES_MAX,
+	.add = config_check_add_relay_address,
+	.check = config_check_relay_address,
+};
+static const struct config_key relay_keys[] = {
+	LIST("addresses", relay_address_list),
+	PARSED("ports", CONFIG(relay.port_ranges), "", config_value_port_ranges),
+	/* Below a few heartbeats, a busy machine's relay would look dead. */
+	NUMBER("restart_grace", CONFIG(relay.restart_grace_s), 5, 86400, 60),
+	PARSED("run_dir", CONFIG(relay.run_dir), "/run/sluice", config_value_run_dir),
+};
+static const struct config_mapping relay_mapping = MAPPING(relay_keys, NULL);
+
+static const struct config_key limits_keys[] = {
+	NUMBER("sessions", CONFIG(limits.sessions), 64, 4194304, 65536),
+	NUMBER("aliases_per_session", CONFIG(limits.aliases_per_session), 0, 8, 8),
+	NUMBER("pending_handshakes", CONFIG(limits.pending_handshakes), 16, 1048576, 4096),
+	NUMBER("pending_bytes_per_handshake", CONFIG(limits.pending_bytes_per_handshake), 2400, 65536, 16384),
+	NUMBER("pending_seconds", CONFIG(limits.pending_seconds), 1, 60, 5),
+	NUMBER("new_sessions_per_s_per_source", CONFIG(limits.new_sessions_per_s_per_source), 1, 1000000, 200),
+	NUMBER("idle_timeout", CONFIG(limits.idle_timeout_s), 5, 86400, 180),
+	NUMBER("idle_timeout_unconfirmed", CONFIG(limits.idle_timeout_unconfirmed_s), 1, 3600, 10),
+};
+static const struct config_mapping limits_mapping = MAPPING(limits_keys, config_check_limits);
+
+static const struct config_key api_keys[] = {
+	NUMBER("port", CONFIG(api.port), 1, 65535, 8080),
+	STRING("address", CONFIG(api.address), "", config_value_ip_check),
+	STRING("token_file", CONFIG(api.token_file), "", NULL),
+	BOOL("log_requests", CONFIG(api.log_requests), false),
+};
+static const struct config_mapping api_mapping = MAPPING(api_keys, NULL);
+
+static const struct config_key redis_keys[] = {
+	BOOL("enabled", CONFIG(redis.enabled), false),
+	STRING("address", CONFIG(redis.address), "localhost:6379", config_value_host_port_check),
+	STRING("password", CONFIG(redis.password), "", NULL, SECRET),
+	NUMBER("db", CONFIG(redis.db), 0, 65535, 0),
+	STRING("channel", CONFIG(redis.channel), "porter_routes", NULL),
+};
+static const struct config_mapping redis_mapping = MAPPING(redis_keys, NULL);
+
+static const struct config_key agones_keys[] = {
+	BOOL("enabled", CONFIG(agones.enabled), false),
+	STRING("namespace", CONFIG(agones.namespace), "default", NULL),
+	STRING("allocator_host", CONFIG(agones.allocator_host), "", NULL),
+	STRING("allocator_client_cert", CONFIG(agones.allocator_client_cert), "", NULL),
+	STRING("allocator_client_key", CONFIG(agones.allocator_client_key), "", NULL),
+	STRING("allocator_ca_cert", CONFIG(agones.allocator_ca_cert), "", NULL),
+};
+static const struct config_mapping agones_mapping = MAPPING(agones_keys, NULL);
+
+static const struct config_key log_keys[] = {
+	CHOICE("level", CONFIG(log.level), log_levels, CONFIG_LOG_INFO),
+	CHOICE("format", CONFIG(log.format), log_formats, CONFIG_LOG_TEXT),
+};
+static const struct config_mapping log_mapping = MAPPING(log_keys, NULL);
+
+static const struct config_key route_keys[] = {
+	PARSED("fqdn", ROUTE(fqdn), NULL, config_value_fqdn, REQUIRED),
+	CHOICE("type", ROUTE(type), route_types, ROUTE_SIMPLE, REQUIRED),
+	STRING("target", ROUTE(target), NULL, NULL, REQUIRED), /* by type: config_check_route */
+	CHOICE("migration", ROUTE(migration), migrations, MIGRATION_PATH),
+};
+static const struct config_mapping route_mapping = MAPPING(route_keys, config_check_route);
+static const struct config_list route_list = {
+	.item = { .type = CONFIG_KEY_MAPPING, .mapping = &route_mapping, REQUIRED },
+	.add = config_check_add_route,
+};
+
+static const struct config_key all_keys[] = {
+	NESTED("udp", udp_mapping),
+	LIST("listeners", listener_list),
+	CHOICE("fast_path", CONFIG(fast_path), fast_paths, FAST_PATH_KERNEL),
+	NESTED("xdp", xdp_mapping),
+	NESTED("relay", relay_mapping),
+	NESTED("limits", limits_mapping),
+	NESTED("api", api_mapping),
+	NESTED("redis", redis_mapping),
+	NESTED("agones", agones_mapping),
+	{ .name = "quic_lb", .type = CONFIG_KEY_RESERVED_LIST },
+	{ .name = "firehose", .type = CONFIG_KEY_RESERVED_MAPPING },
+	NESTED("log", log_mapping),
+	LIST("routes", route_list),
+};
+const struct config_mapping config_keys = MAPPING(all_keys, NULL);
+
+_Static_assert(COUNT(all_keys) <= CONFIG_KEYS_MAX, "struct config_lines has a line for each key");
+
+static int set_default(const struct config_key *key, void *base)
+{
+	void *field = (char *)base + key->offset;
+
+	switch (key->type) {
+	case CONFIG_KEY_BOOL:
+		*(bool *)field = key->number != 0;
+		return 0;
+	case CONFIG_KEY_NUMBER:
+		if (key->size == sizeof(uint16_t))
+			*(uint16_t *)field = (uint16_t)key->number;
+		else
+			*(uint32_t *)field = key->number;
+		return 0;
+	case CONFIG_KEY_CHOICE:
+		memcpy(field, &key->number, sizeof(key->number));
+		return 0;
+	case CONFIG_KEY_STRING:
+		if (!key->text)
+			return 0;
+		*(char **)field = strdup(key->text);
+		return *(char **)field ? 0 : -ENOMEM;
+	case CONFIG_KEY_PARSED:
+		return key->text && key->read(key->text, field) ? -ENOMEM : 0;
+	case CONFIG_KEY_MAPPING:
+		return config_keys_defaults(key->mapping, base);
+	default:
+		return 0;
+	}
+}
+
+int config_keys_defaults(const struct config_mapping *mapping, void *base)
+{
+	for (unsigned i = 0; i < mapping->key_count; i++) {
+		int err = set_default(&mapping->keys[i], base);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void config_keys_free(const struct config_mapping *mapping, void *base)
+{
+	for (unsigned i = 0; i < mapping->key_count; i++) {
+		const struct config_key *key = &mapping->keys[i];
+
+		if (key->type == CONFIG_KEY_MAPPING)
+			config_keys_free(key->mapping, base);
+		else if (key->type == CONFIG_KEY_STRING)
+			free(*(char **)((char *)base + key->offset));
+	}
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* backend: see backend.h. */
+#include "backend.h"
+
+#include <errno.h>
+
+#include "address.h"
+#include "endpoint.h"
+#include "log.h"
+
+/* The slot of a source address; replies to it are ours from now on. SLOT_NONE: no room. */
+static uint32_t relay_address_intern(struct state *state, const struct addr *address)
+{
+	static const struct addr none;
+
+	for (uint32_t slot = 0; slot < RELAY_ADDRESSES_MAX; slot++) {
+		struct addr *at = &state->relay_addresses[slot].address;
+
+		if (addr_equal(at, &none))
+			*at = *address;
+		if (addr_equal(at, address))
+			return endpoint_add(state, ENDPOINT_RELAY, address, 0, 0, (uint8_t)slot) ? SLOT_NONE : slot;
+	}
+	return SLOT_NONE;
+}
+
+static int source_choose(struct backend_table *table, const struct addr *backend, struct addr *source)
+{
+	for (unsigned i = 0; i < table->configured_count; i++)
+		if (addr_is_v4(&table->configured[i]) == addr_is_v4(backend)) {
+			*source = table->configured[i];
+			return 0;
+		}
+	return nexthop_source(table->nexthops, backend, source);
+}
+
+/* Fills in how to get there. */
+static int backend_route(struct backend_table *table, struct backend *backend)
+{
+	struct addr source;
+	uint32_t relay_address;
+	int error = source_choose(table, &backend->address, &source);
+
+	backend->nexthop = NEXTHOP_NONE;
+	if (error)
+		return error;
+	relay_address = relay_address_intern(table->state, &source);
+	if (relay_address == SLOT_NONE)
+		return -ENOSPC;
+	backend->relay_address = (uint8_t)relay_address;
+	return nexthop_want(table->nexthops, &backend->address, true, NULL, &backend->nexthop);
+}
+
+int backend_intern(struct backend_table *table, const struct addr *address, __be16 port_be, uint32_t *slot)
+{
+	uint64_t hash = table_hash_addr(&table->state->hash_key, address, port_be, 0);
+	uint32_t mask = table->state->backend_slots - 1;
+	struct backend backend = {
+		.port_be = port_be,
+		.address = *address,
+		.cid_len = CID_LEN_UNKNOWN,
+		.flags = BACKEND_USED,
+	};
+	char text[ADDRESS_TEXT_MAX];
+	int error;
+
+	for (*slot = (uint32_t)hash & mask; entry_is_live(&table->state->backends[*slot]); *slot = (*slot + 1) & mask) {
+		const struct backend *at = &table->state->backends[*slot];
+
+		if (at->port_be == port_be && addr_equal(&at->address, address))
+			return 0;
+	}
+	if (table->count == BACKENDS_MAX)
+		return -ENOSPC;
+	error = backend_route(table, &backend);
+	if (error) {
+		errno = -error;
+		address_text(text, address, port_be);
+		log_warn("backend %s", text);
+	}
+	entry_write(&table->state->backends[*slot], &backend, sizeof(backend));
+	table->count++;
+	return error;
+}
+
+void backend_refresh(struct backend_table *table)
+{
+	table->count = 0;
+	for (uint32_t slot = 0; slot < table->state->backend_slots; slot++) {
+		struct backend *entry = &table->state->backends[slot], backend;
+
+		if (!entry_read(entry, &backend, sizeof(backend), NULL))
+			continue;
+		table->count++;
+		backend_route(table, &backend);
+		backend.cid_len = __atomic_load_n(&entry->cid_len, __ATOMIC_RELAXED);
+		entry_write(entry, &backend, sizeof(backend));
+	}
+}

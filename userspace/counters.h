@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* counters: the sum of what kernel and workers counted, read from an instance's pinned maps. Any process. */
+#ifndef SLUICE_COUNTERS_H
+#define SLUICE_COUNTERS_H
+
+#include <stdio.h>
+
+/* "name value" lines: kernel_..., worker_..., sessions. 0 or -errno; -ENOENT: no such instance. */
+int counters_print(const char *instance, FILE *out);
+
+#endif

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/* dataplane: see dataplane.h. */
+#include "dataplane.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "pins.h"
+#include "sluice_xdp.skel.h"
+
+enum { MAPPINGS_MAX = 16 };
+
+struct dataplane {
+	struct sluice_xdp *program;
+	struct ring_buffer *reports;
+	void (*report)(void *context, const struct cid_report *report);
+	void *report_context;
+	char instance[65];
+	enum dataplane_mode mode;
+	struct dataplane_interface interfaces[INTERFACES_MAX];
+	struct bpf_link *links[INTERFACES_MAX];
+	struct pins_lock interface_locks[INTERFACES_MAX];
+	unsigned interface_count;
+	struct pins_lock instance_lock;
+	struct {
+		void *memory;
+		size_t size;
+	} mappings[MAPPINGS_MAX];
+	unsigned mapping_count;
+};
+
+static int log_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[512];
+	size_t len;
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), format, args);
+	len = strcspn(line, "\n");
+	line[len] = '\0';
+	if (level == LIBBPF_WARN)
+		log_debugx("%s", line); /* the caller says in its own words what failed */
+	return 0;
+}
+
+/* --- locks ---------------------------------------------------------------------------------------- */
+
+/* An interface is told apart by network namespace and index: names repeat. */
+static void interface_lock_name(char name[static 64], uint32_t ifindex)
+{
+	struct stat ns = { 0 };
+
+	stat("/proc/self/ns/net", &ns);
+	snprintf(name, 64, "net-%lu-if-%u", (unsigned long)ns.st_ino, ifindex);
+}
+
+static int locks_take(struct dataplane *dp, const struct dataplane_options *options)
+{
+	char name[80];
+	int error;
+
+	snprintf(name, sizeof(name), "instance-%s", dp->instance);
+	error = pins_lock(&dp->instance_lock, options->run_dir, name);
+	if (error) {
+		errno = -error;
+		log_error("instance %s: a relay of this name runs already (give this one another: -n)", dp->instance);
+		return -1;
+	}
+	for (unsigned i = 0; i < dp->interface_count; i++) {
+		interface_lock_name(name, dp->interfaces[i].ifindex);
+		error = pins_lock(&dp->interface_locks[i], options->run_dir, name);
+		if (error) {
+			errno = -error;
+			log_error("%s: another relay has this interface", dp->interfaces[i].name);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* --- maps ----------------------------------------------------------------------------------------- */
+
+static void *map_memory(struct dataplane *dp, struct bpf_map *map)
+{
+	size_t size = (size_t)bpf_map__max_entries(map) * ((bpf_map__value_size(map) + 7u) & ~7u);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	dp->mappings[dp->mapping_count].memory = memory;
+	dp->mappings[dp->mapping_count++].size = size;
+	return memory;
+}
+
+static struct table table_of(struct dataplane *dp, struct bpf_map *map)
+{
+	return (struct table){ map_memory(dp, map), bpf_map__value_size(map), bpf_map__max_entries(map) - 1 };
+}
+
+static int state_map(struct dataplane *dp, struct state *state, const struct siphash_key *key)
+{
+	*state = (struct state){
+		.globals = map_memory(dp, dp->program->maps.globals),
+		.paths = table_of(dp, dp->program->maps.paths),
+		.replies = table_of(dp, dp->program->maps.replies),
+		.cids = table_of(dp, dp->program->maps.cids),
+		.endpoints = table_of(dp, dp->program->maps.endpoints),
+		.sessions = map_memory(dp, dp->program->maps.sessions),
+		.backends = map_memory(dp, dp->program->maps.backends),
+		.relay_addresses = map_memory(dp, dp->program->maps.relay_addresses),
+		.nexthops = map_memory(dp, dp->program->maps.nexthops),
+		.worker_counters = map_memory(dp, dp->program->maps.worker_counters),
+		.host_ports = map_memory(dp, dp->program->maps.host_ports),
+		.session_slots = bpf_map__max_entries(dp->program->maps.sessions),
+		.backend_slots = bpf_map__max_entries(dp->program->maps.backends),
+		.hash_key = *key,
+	};
+	for (unsigned i = 0; i < dp->mapping_count; i++)
+		if (!dp->mappings[i].memory)
+			return -1;
+	if (dp->mapping_count != 11)
+		return -1;
+	state->globals->features = 0;
+	state->globals->abi_version = SLUICE_ABI_VERSION;
+	state->globals->path_mask = state->paths.mask;
+	state->globals->reply_mask = state->replies.mask;
+	state->globals->cid_mask = state->cids.mask;
+	state->globals->session_slots = state->session_slots;
+	state->globals->backend_slots = state->backend_slots;
+	state->globals->hash_key = *key;
+	return 0;
+}
+
+/*
+ * Paths and replies: one per session and those of migrated clients, at half
+ * load. CIDs: two or three per session, at a load of 0.5 to 0.75.
+ */
+static int maps_size(struct dataplane *dp, const struct dataplane_options *options, const struct siphash_key *key)
+{
+	uint32_t slots = table_slots_for(options->sessions);
+	int error = 0;
+
+	error |= bpf_map__set_max_entries(dp->program->maps.paths, slots);
+	error |= bpf_map__set_max_entries(dp->program->maps.replies, slots);
+	error |= bpf_map__set_max_entries(dp->program->maps.cids, 2 * slots);
+	error |= bpf_map__set_max_entries(dp->program->maps.sessions, options->sessions);
+	error |= bpf_map__set_max_entries(dp->program->maps.backends, options->backends);
+	dp->program->rodata->path_mask = slots - 1;
+	dp->program->rodata->reply_mask = slots - 1;
+	dp->program->rodata->cid_mask = 2 * slots - 1;
+	dp->program->rodata->frame_len_max = options->frame_len_max;
+	memcpy((void *)&dp->program->rodata->hash_key, key, sizeof(*key));
+	return error;
+}
+
+/*
+ * Where libbpf, as it loads, takes over what is pinned and pins what is not.
+ * Not the devmap: the kernel sets BPF_F_RDONLY_PROG on it, and libbpf 1.1 takes
+ * that for another map's; a new one is filled, and the old program keeps its own.
+ */
+static int maps_pin(struct dataplane *dp)
+{
+	struct bpf_map *map;
+	char devices[PIN_PATH_MAX];
+
+	pins_path(devices, dp->instance, "devices");
+	unlink(devices);
+	bpf_object__for_each_map(map, dp->program->obj) {
+		char path[PIN_PATH_MAX];
+
+		pins_path(path, dp->instance, bpf_map__name(map));
+		if (!bpf_map__is_internal(map) && bpf_map__set_pin_path(map, path) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What the pinned maps of a predecessor say of themselves. False: there are none that can be read. */
+static bool globals_read(const struct dataplane *dp, struct globals *globals)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t info_len = sizeof(info), key = 0;
+	char path[PIN_PATH_MAX];
+	bool read;
+	int fd;
+
+	pins_path(path, dp->instance, "globals");
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return false;
+	read = bpf_obj_get_info_by_fd(fd, &info, &info_len) == 0 && info.value_size == sizeof(*globals) &&
+	       bpf_map_lookup_elem(fd, &key, globals) == 0;
+	close(fd);
+	return read;
+}
+
+static bool globals_fit(const struct globals *globals, const struct dataplane_options *options)
+{
+	uint32_t slots = table_slots_for(options->sessions);
+
+	return globals->abi_version == SLUICE_ABI_VERSION && globals->path_mask == slots - 1 &&
+	       globals->reply_mask == slots - 1 && globals->cid_mask == 2 * slots - 1 &&
+	       globals->session_slots == options->sessions && globals->backend_slots == options->backends;
+}
+
+/* Adopts the hash key of a predecessor's maps, or makes a new one and has nothing left of them. */
+static int predecessor_meet(struct dataplane *dp, const struct dataplane_options *options, struct siphash_key *key,
+			    bool *adopted)
+{
+	struct globals globals;
+
+	*adopted = globals_read(dp, &globals) && globals_fit(&globals, options);
+	if (*adopted) {
+		*key = globals.hash_key;
+		return 0;
+	}
+	if (pins_remove(dp->instance) == 0)
+		log_infox("instance %s: left behind by another version or with other limits, replaced", dp->instance);
+	return getrandom(key, sizeof(*key), 0) == sizeof(*key) ? 0 : -1;
+}
+
+static int interfaces_fill(struct dataplane *dp)
+{
+	uint32_t ifindexes[INTERFACES_MAX], key;
+
+	/* A predecessor's, at other slots or not among ours any more. */
+	for (uint32_t i = 0; i < INTERFACES_MAX; i++)
+		bpf_map_delete_elem(bpf_map__fd(dp->program->maps.devices), &i);
+	while (bpf_map_get_next_key(bpf_map__fd(dp->program->maps.interfaces), NULL, &key) == 0)
+		bpf_map_delete_elem(bpf_map__fd(dp->program->maps.interfaces), &key);
+	for (uint32_t i = 0; i < dp->interface_count; i++)
+		ifindexes[i] = dp->interfaces[i].ifindex;
+	pins_prune_links(dp->instance, ifindexes, dp->interface_count);
+	for (uint32_t i = 0; i < dp->interface_count; i++) {
+		uint32_t ifindex = dp->interfaces[i].ifindex;
+
+		if (bpf_map_update_elem(bpf_map__fd(dp->program->maps.interfaces), &ifindex, &i, BPF_ANY) < 0 ||
+		    bpf_map_update_elem(bpf_map__fd(dp->program->maps.devices), &i, &ifindex, BPF_ANY) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int on_report(void *context, void *data, size_t size)
+{
+	struct dataplane *dp = context;
+
+	if (size >= sizeof(struct cid_report))
+		dp->report(dp->report_context, data);
+	return 0;
+}
+
+static int program_load(struct dataplane *dp, const struct dataplane_options *options,
+			const struct siphash_key *key, struct state *state)
+{
+	dp->program = sluice_xdp__open();
+	if (!dp->program || maps_size(dp, options, key) != 0 || maps_pin(dp) < 0) {
+		log_error("XDP program: open");
+		return -1;
+	}
+	if (sluice_xdp__load(dp->program) < 0) {
+		log_error("XDP program: load (log.level debug shows the verifier's words)");
+		return -1;
+	}
+	if (state_map(dp, state, key) < 0 || interfaces_fill(dp) < 0) {
+		log_error("BPF maps");
+		return -1;
+	}
+	dp->reports = ring_buffer__new(bpf_map__fd(dp->program->maps.cid_reports), on_report, dp, NULL);
+	if (!dp->reports) {
+		log_error("BPF ring buffer");
+		return -1;
+	}
+	return 0;
+}
+
+struct dataplane *dataplane_open(const struct dataplane_options *options, struct state *state, bool *adopted)
+{
+	struct dataplane *dp = calloc(1, sizeof(*dp));
+	struct siphash_key key;
+	int error;
+
+	if (!dp)
+		return NULL;
+	libbpf_set_print(log_libbpf);
+	snprintf(dp->instance, sizeof(dp->instance), "%s", options->instance);
+	dp->mode = options->mode;
+	dp->instance_lock.fd = -1;
+	for (unsigned i = 0; i < INTERFACES_MAX; i++)
+		dp->interface_locks[i].fd = -1;
+	memcpy(dp->interfaces, options->interfaces, options->interface_count * sizeof(dp->interfaces[0]));
+	dp->interface_count = options->interface_count;
+	if (locks_take(dp, options) < 0)
+		goto err_unlocked;
+	if (predecessor_meet(dp, options, &key, adopted) < 0) {
+		log_error("random numbers");
+		goto err_dataplane;
+	}
+	error = pins_prepare(dp->instance);
+	if (error) {
+		errno = -error;
+		log_error(PINS_BPFFS "/sluice/%s", dp->instance);
+		goto err_dataplane;
+	}
+	if (program_load(dp, options, &key, state) < 0)
+		goto err_dataplane;
+	return dp;
+
+err_dataplane:
+	if (!*adopted) {
+		dataplane_close(dp);
+		return NULL;
+	}
+err_unlocked:
+	dataplane_leave(dp);
+	return NULL;
+}
+
+/* --- attaching ------------------------------------------------------------------------------------ */
+
+/* A link of our own, pinned. NULL with errno set. */
+static struct bpf_link *link_make(struct dataplane *dp, unsigned interface, unsigned flags)
+{
+	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
+	uint32_t ifindex = dp->interfaces[interface].ifindex;
+	int fd = bpf_link_create(bpf_program__fd(dp->program->progs.sluice_xdp), (int)ifindex, BPF_XDP, &opts);
+	char path[PIN_PATH_MAX];
+	int error;
+
+	if (fd < 0)
+		return NULL;
+	pins_link_path(path, dp->instance, ifindex);
+	error = bpf_obj_pin(fd, path) < 0 ? errno : 0;
+	close(fd);
+	errno = error;
+	return error ? NULL : bpf_link__open(path);
+}
+
+/* The link that a predecessor left, now with our program; no packet meets neither. NULL: there is none that works. */
+static struct bpf_link *link_adopt(struct dataplane *dp, unsigned interface)
+{
+	char path[PIN_PATH_MAX];
+	struct bpf_link *link;
+
+	pins_link_path(path, dp->instance, dp->interfaces[interface].ifindex);
+	link = bpf_link__open(path);
+	if (!link)
+		return NULL;
+	if (bpf_link__update_program(link, dp->program->progs.sluice_xdp) == 0)
+		return link;
+	/* Its interface went and came back under the same number. */
+	bpf_link__destroy(link);
+	unlink(path);
+	return NULL;
+}
+
+static struct bpf_link *link_attach(struct dataplane *dp, unsigned interface, const char **how)
+{
+	struct bpf_link *link = link_adopt(dp, interface);
+
+	*how = "in its predecessor's place";
+	if (link)
+		return link;
+	*how = "native mode";
+	if (dp->mode != DATAPLANE_GENERIC) {
+		link = link_make(dp, interface, XDP_FLAGS_DRV_MODE);
+		if (link || dp->mode == DATAPLANE_NATIVE)
+			return link;
+		log_warn("%s: XDP in native mode; falling back to generic mode, which is slower",
+			 dp->interfaces[interface].name);
+	}
+	*how = "generic mode";
+	return link_make(dp, interface, XDP_FLAGS_SKB_MODE);
+}
+
+int dataplane_attach(struct dataplane *dp, unsigned interface)
+{
+	const char *name = dp->interfaces[interface].name, *how;
+
+	dp->links[interface] = link_attach(dp, interface, &how);
+	if (!dp->links[interface]) {
+		uint32_t other = 0;
+		int error = errno;
+
+		if (bpf_xdp_query_id((int)dp->interfaces[interface].ifindex, 0, &other) == 0 && other)
+			log_errorx("%s: carries XDP program %u already; detach that one first (bpftool net)", name, other);
+		errno = error;
+		log_error("%s: XDP, %s", name, how);
+		return -1;
+	}
+	log_infox("%s: XDP attached, %s", name, how);
+	return 0;
+}
+
+int dataplane_set_socket(struct dataplane *dp, unsigned interface, uint32_t queue, int socket_fd)
+{
+	uint32_t key = interface * QUEUES_MAX + queue;
+
+	return bpf_map_update_elem(bpf_map__fd(dp->program->maps.xsks), &key, &socket_fd, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int dataplane_reports_fd(const struct dataplane *dp)
+{
+	return ring_buffer__epoll_fd(dp->reports);
+}
+
+void dataplane_poll_reports(struct dataplane *dp, void (*report)(void *context, const struct cid_report *report),
+			    void *context)
+{
+	dp->report = report;
+	dp->report_context = context;
+	ring_buffer__consume(dp->reports);
+}
+
+void dataplane_detach_all(struct dataplane *dp)
+{
+	for (unsigned i = 0; i < dp->interface_count; i++) {
+		if (!dp->links[i])
+			continue;
+		bpf_link__detach(dp->links[i]);
+		bpf_link__destroy(dp->links[i]);
+		dp->links[i] = NULL;
+	}
+}
+
+void dataplane_leave(struct dataplane *dp)
+{
+	if (!dp)
+		return;
+	for (unsigned i = 0; i < dp->interface_count; i++)
+		if (dp->links[i])
+			bpf_link__destroy(dp->links[i]); /* pinned: it only forgets */
+	ring_buffer__free(dp->reports);
+	for (unsigned i = 0; i < dp->mapping_count; i++)
+		munmap(dp->mappings[i].memory, dp->mappings[i].size);
+	sluice_xdp__destroy(dp->program);
+	for (unsigned i = 0; i < dp->interface_count; i++)
+		pins_unlock(&dp->interface_locks[i]);
+	pins_unlock(&dp->instance_lock);
+	free(dp);
+}
+
+void dataplane_close(struct dataplane *dp)
+{
+	if (!dp)
+		return;
+	dataplane_detach_all(dp);
+	pins_remove(dp->instance);
+	dataplane_leave(dp);
+}
+
+int dataplane_detach(const char *instance, const char *run_dir)
+{
+	struct pins_lock lock;
+	char name[80];
+	int error;
+
+	snprintf(name, sizeof(name), "instance-%s", instance);
+	error = pins_lock(&lock, run_dir, name);
+	if (error)
+		return error;
+	error = pins_remove(instance);
+	pins_unlock(&lock);
+	return error;
+}

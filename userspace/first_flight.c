@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * first_flight: from an Initial of no known connection to a session, through
+ * SNI and route; and what is held meanwhile. See forwarder.h. Worker thread;
+ * datagrams are hostile: before the SNI is there only the bounded flight
+ * table remembers anything.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "forwarder.h"
+
+static const enum drop_reason hello_drops[] = {
+	[HELLO_NOT_INITIAL] = DROP_NOT_INITIAL,
+	[HELLO_UNSUPPORTED_VERSION] = DROP_UNSUPPORTED_VERSION,
+	[HELLO_MALFORMED_PACKET] = DROP_MALFORMED_LONG,
+	[HELLO_DECRYPT_FAILED] = DROP_DECRYPT_FAILED,
+	[HELLO_BAD_CRYPTO] = DROP_BAD_CRYPTO,
+	[HELLO_BAD_CLIENT_HELLO] = DROP_BAD_CLIENT_HELLO,
+};
+
+/* Garbage with a flight's DCID must not end the flight; what authenticated and is wrong does. */
+static bool verdict_ends_flight(enum hello_verdict verdict)
+{
+	return verdict == HELLO_BAD_CRYPTO || verdict == HELLO_BAD_CLIENT_HELLO;
+}
+
+/* The client's first bytes on a session that has just been opened. */
+static void account_client(struct forwarder *f, uint32_t session_slot, size_t len)
+{
+	struct session session;
+
+	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
+		return;
+	session.client_bytes += (uint32_t)len;
+	session_write(&f->sessions, session_slot, &session);
+}
+
+static void send_on(struct forwarder *f, struct arrival *a, uint32_t session_slot)
+{
+	struct path_entry path;
+	struct session session;
+
+	if (!session_read(f->state, session_slot, &session) || !path_read(f->state, session.paths[0], &path)) {
+		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
+		return;
+	}
+	account_client(f, session_slot, a->len);
+	forwarder_to_backend(f, a, session.paths[0], &path);
+}
+
+/* Sends what a flight holds, in order, each datagram whole. */
+static void release_held(struct forwarder *f, const struct flight *flight, uint32_t session_slot)
+{
+	const uint8_t *held;
+	uint16_t len, interface;
+
+	for (uint32_t at = 0; flight_next(flight, &at, &held, &len, &interface);) {
+		struct frame frame;
+		struct arrival a = { .frame = &frame };
+
+		if (!frame_take(f->pool, &frame)) {
+			f->counters->drops[DROP_NO_TX_FRAME]++;
+			continue;
+		}
+		memcpy(frame.data, held, len);
+		frame.len_bytes = len;
+		frame.interface = interface;
+		if (packet_parse(&a.packet, frame.data, len) != PACKET_UDP) {
+			forwarder_drop(f, &frame, DROP_TRUNCATED);
+			continue;
+		}
+		a.len = a.packet.payload_len_bytes;
+		send_on(f, &a, session_slot);
+	}
+}
+
+/* A full ring loses the note, not the packet. */
+static void note_session(struct forwarder *f, const struct tuple *tuple, uint32_t backend, const char *name)
+{
+	struct session_note *note = f->notes ? ring_space(f->notes) : NULL;
+
+	if (!note)
+		return;
+	note->client = tuple->client;
+	note->client_port_be = tuple->client_port_be;
+	note->backend = backend;
+	snprintf(note->name, sizeof(note->name), "%s", name);
+	ring_push(f->notes);
+}
+
+/* A session of this flight, if the way to the client is known. *session_slot is set with SESSION_OK only. */
+static enum nexthop_verdict open_session(struct forwarder *f, const struct tuple *tuple, const struct hello *hello,
+					 uint32_t client_scid, uint32_t backend, uint32_t route,
+					 enum session_verdict *verdict, uint32_t *session_slot)
+{
+	struct session session;
+	uint16_t nexthop;
+	enum nexthop_verdict way = forwarder_nexthop(f, &tuple->client, &nexthop);
+
+	if (way != NEXTHOP_FOUND)
+		return way;
+	*verdict = session_open(&f->sessions, tuple, &hello->original_dcid, backend, route, nexthop, f->now_s,
+				session_slot);
+	if (*verdict == SESSION_OK && session_read(f->state, *session_slot, &session)) {
+		note_session(f, tuple, backend, hello->name);
+		session.client_scid = client_scid;
+		session_write(&f->sessions, *session_slot, &session);
+	}
+	return way;
+}
+
+/* Copies the frame in hand into the flight; the frame itself is done with. */
+static void hold(struct forwarder *f, struct flight *flight, struct arrival *a)
+{
+	if (!flight_hold(&f->flights, flight, a->packet.frame, (uint16_t)a->packet.frame_len_bytes,
+			 a->frame->interface))
+		forwarder_drop(f, a->frame, DROP_PENDING_BYTES);
+	else
+		frame_give(f->pool, a->frame->umem_addr);
+}
+
+static struct flight *flight_new(struct forwarder *f, const struct tuple *tuple, uint32_t client_scid)
+{
+	bool evicted;
+	struct flight *flight = flight_open(&f->flights, tuple, f->scratch, f->now_ns, &evicted);
+
+	if (evicted)
+		f->counters->drops[DROP_PENDING_FULL]++;
+	f->counters->events[EVENT_FLIGHT_OPENED]++;
+	flight->client_scid = client_scid;
+	return flight;
+}
+
+/*
+ * The SNI is known: route, session, and off. flight: what is held, or NULL
+ * when the first datagram told everything. The frame in hand comes last.
+ */
+static void decide(struct forwarder *f, struct arrival *a, struct flight *flight, uint32_t client_scid,
+		   const char *name)
+{
+	const struct hello *hello = flight ? &flight->hello : f->scratch;
+	const struct route *route = route_lookup(f->routes, name);
+	enum session_verdict verdict = SESSION_OK;
+	enum nexthop_verdict way;
+	uint32_t slot;
+
+	if (!route) {
+		if (flight)
+			flight_close(&f->flights, flight);
+		forwarder_drop(f, a->frame, DROP_NO_ROUTE);
+		return;
+	}
+	way = open_session(f, &a->tuple, hello, client_scid, route->backend, route->id, &verdict, &slot);
+	if (way == NEXTHOP_WANTED) {
+		if (!flight)
+			flight = flight_new(f, &a->tuple, client_scid);
+		flight_wait_nexthop(&f->flights, flight, route->id, route->backend);
+		hold(f, flight, a);
+		return;
+	}
+	if (way == NEXTHOP_NO_ROUTE || verdict != SESSION_OK) {
+		if (flight)
+			flight_close(&f->flights, flight);
+		forwarder_drop(f, a->frame, way == NEXTHOP_NO_ROUTE ? DROP_NO_NEXTHOP : forwarder_refusal(verdict));
+		return;
+	}
+	if (flight) {
+		f->counters->events[EVENT_FLIGHT_RELEASED]++;
+		release_held(f, flight, slot);
+		flight_close(&f->flights, flight);
+	}
+	send_on(f, a, slot);
+}
+
+bool first_flight_continue(struct forwarder *f, struct arrival *a, const struct quic_long *packet)
+{
+	struct flight *flight = flight_find(&f->flights, &a->tuple, &packet->dcid);
+	enum hello_verdict verdict;
+
+	if (!flight)
+		return false;
+	if (flight->wait == FLIGHT_NEXTHOP) {
+		hold(f, flight, a);
+		return true;
+	}
+	verdict = hello_feed(&flight->hello, f->crypto, a->payload, a->len);
+	switch (verdict) {
+	case HELLO_SNI:
+		decide(f, a, flight, flight->client_scid, flight->hello.name);
+		break;
+	case HELLO_NO_SNI:
+		decide(f, a, flight, flight->client_scid, NULL);
+		break;
+	case HELLO_INCOMPLETE:
+	case HELLO_NOT_INITIAL: /* 0-RTT that nobody here can read: it waits for the rest */
+		hold(f, flight, a);
+		break;
+	default:
+		if (verdict_ends_flight(verdict))
+			flight_close(&f->flights, flight);
+		forwarder_drop(f, a->frame, hello_drops[verdict]);
+	}
+	return true;
+}
+
+/* RFC 9000 s14.1 and s7.2; our own addresses would be a loop. */
+static bool may_open(struct forwarder *f, struct arrival *a, const struct quic_long *packet)
+{
+	struct endpoint own;
+	uint32_t slot;
+
+	if (a->len < QUIC_INITIAL_DATAGRAM_MIN)
+		forwarder_drop(f, a->frame, DROP_INITIAL_TOO_SMALL);
+	else if (packet->dcid.len < QUIC_ORIGINAL_DCID_MIN)
+		forwarder_drop(f, a->frame, DROP_DCID_TOO_SHORT);
+	else if (endpoint_find(f->state, &a->tuple.client, 0, &slot, &own))
+		forwarder_drop(f, a->frame, DROP_LOOP);
+	else if (!source_limit_take(f->limit, &a->tuple.client, f->now_ns))
+		forwarder_drop(f, a->frame, DROP_SOURCE_RATE);
+	else
+		return true;
+	return false;
+}
+
+void first_flight(struct forwarder *f, struct arrival *a, const struct quic_long *packet)
+{
+	uint32_t client_scid = forwarder_scid_hash(f, &packet->scid);
+	enum hello_verdict verdict;
+
+	if (!may_open(f, a, packet))
+		return;
+	hello_begin(f->scratch, &packet->dcid);
+	verdict = hello_feed(f->scratch, f->crypto, a->payload, a->len);
+	switch (verdict) {
+	case HELLO_SNI:
+		decide(f, a, NULL, client_scid, f->scratch->name);
+		break;
+	case HELLO_NO_SNI:
+		decide(f, a, NULL, client_scid, NULL);
+		break;
+	case HELLO_INCOMPLETE:
+		hold(f, flight_new(f, &a->tuple, client_scid), a);
+		break;
+	default:
+		forwarder_drop(f, a->frame, hello_drops[verdict]);
+	}
+}
+
+/* The default route's server answers with Version Negotiation (RFC 9000 s6.1). */
+void first_flight_unknown_version(struct forwarder *f, struct arrival *a, const struct quic_long *packet)
+{
+	if (!route_lookup(f->routes, NULL)) {
+		forwarder_drop(f, a->frame, DROP_UNSUPPORTED_VERSION);
+		return;
+	}
+	if (!may_open(f, a, packet))
+		return;
+	hello_begin(f->scratch, &packet->dcid);
+	decide(f, a, NULL, forwarder_scid_hash(f, &packet->scid), NULL);
+}
+
+/* The name is known, the next hop was not. */
+static void retry_waiting(struct forwarder *f, struct flight *flight)
+{
+	enum session_verdict verdict = SESSION_OK;
+	enum nexthop_verdict way;
+	uint32_t slot;
+
+	way = open_session(f, &flight->tuple, &flight->hello, flight->client_scid, flight->backend, flight->route, &verdict,
+			   &slot);
+	if (way == NEXTHOP_WANTED)
+		return;
+	if (way == NEXTHOP_FOUND && verdict == SESSION_OK) {
+		f->counters->events[EVENT_FLIGHT_RELEASED]++;
+		release_held(f, flight, slot);
+	} else {
+		f->counters->drops[way == NEXTHOP_NO_ROUTE ? DROP_NO_NEXTHOP : forwarder_refusal(verdict)]++;
+	}
+	flight_close(&f->flights, flight);
+}
+
+void first_flight_housekeeping(struct forwarder *f)
+{
+	struct flight *flight, *newer;
+
+	while ((flight = flight_oldest(&f->flights)) && f->now_ns - flight->opened_ns > f->pending_ns) {
+		f->counters->drops[DROP_PENDING_TIMEOUT]++;
+		flight_close(&f->flights, flight);
+	}
+	for (; flight && f->flights.waiting > 0; flight = newer) {
+		newer = flight_newer(&f->flights, flight);
+		if (flight->wait == FLIGHT_NEXTHOP)
+			retry_waiting(f, flight);
+	}
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * forwarder: see forwarder.h. What both directions share: classifying a
+ * frame, sending, dropping, handing over. Worker thread; frames are hostile.
+ */
+#include "forwarder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+int forwarder_init(struct forwarder *forwarder, struct state *state, const struct forwarder_options *options)
+{
+	uint64_t seed;
+	int error;
+
+	*forwarder = (struct forwarder){
+		.state = state,
+		.counters = &state->worker_counters[options->worker],
+		.worker = options->worker,
+		.workers = options->workers,
+		.pending_ns = options->pending_seconds * 1000000000ull,
+		.kernel_path = options->kernel_path,
+		.limit = malloc(sizeof(*forwarder->limit)),
+		.scratch = calloc(1, sizeof(*forwarder->scratch)),
+		.crypto = hello_crypto_new(),
+	};
+	if (!forwarder->limit || !forwarder->scratch || !forwarder->crypto ||
+	    getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+		forwarder_end(forwarder);
+		return -ENOMEM;
+	}
+	source_limit_init(forwarder->limit, &state->hash_key, options->new_sessions_per_s_per_source);
+	error = session_pool_init(&forwarder->sessions, state, forwarder->counters, options->worker, options->workers,
+				  options->aliases_per_session, seed);
+	if (!error)
+		error = flight_table_init(&forwarder->flights, options->pending_handshakes,
+					  options->pending_bytes_per_handshake, &state->hash_key);
+	if (error)
+		forwarder_end(forwarder);
+	return error;
+}
+
+void forwarder_end(struct forwarder *forwarder)
+{
+	flight_table_end(&forwarder->flights);
+	session_pool_end(&forwarder->sessions);
+	hello_crypto_free(forwarder->crypto);
+	free(forwarder->scratch);
+	free(forwarder->limit);
+	*forwarder = (struct forwarder){ 0 };
+}
+
+void forwarder_drop(struct forwarder *f, struct frame *frame, enum drop_reason reason)
+{
+	f->counters->drops[reason]++;
+	frame_give(f->pool, frame->umem_addr);
+}
+
+void forwarder_hand_over(struct forwarder *f, struct frame *frame, uint32_t to)
+{
+	struct handover *handover = ring_space(f->to_workers[to]);
+
+	if (!handover) {
+		forwarder_drop(f, frame, DROP_HANDOVER_FULL);
+		return;
+	}
+	handover->len_bytes = (uint16_t)frame->len_bytes;
+	handover->interface = frame->interface;
+	memcpy(handover->frame, frame->data, frame->len_bytes);
+	ring_push(f->to_workers[to]);
+	f->counters->events[EVENT_HANDED_OVER]++;
+	frame_give(f->pool, frame->umem_addr);
+}
+
+static const enum drop_reason rewrite_drops[] = {
+	[REWRITE_TTL_EXPIRED] = DROP_TTL_EXPIRED,
+	[REWRITE_EGRESS_MTU] = DROP_EGRESS_MTU,
+	[REWRITE_NO_NEXTHOP] = DROP_NO_NEXTHOP,
+	[REWRITE_FAMILY_MISMATCH] = DROP_FAMILY_MISMATCH,
+};
+
+static bool forwarder_send(struct forwarder *f, struct arrival *a, const struct rewrite *rewrite,
+			   enum direction direction)
+{
+	struct nexthop nexthop;
+	enum rewrite_verdict verdict = rewrite_frame(&a->packet, rewrite, &nexthop);
+
+	if (verdict != REWRITE_DONE) {
+		forwarder_drop(f, a->frame, rewrite_drops[verdict]);
+		return false;
+	}
+	a->frame->len_bytes = a->packet.frame_len_bytes;
+	if (!outbox_put(f->outbox, a->frame, nexthop.interface)) {
+		forwarder_drop(f, a->frame, DROP_NO_TX_FRAME);
+		return false;
+	}
+	f->counters->forwarded[direction].packets++;
+	f->counters->forwarded[direction].bytes += a->frame->len_bytes;
+	return true;
+}
+
+bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path)
+{
+	const struct backend *backend = &f->state->backends[path->backend];
+	struct path_entry *entry = table_at(&f->state->paths, path_slot);
+	struct rewrite rewrite = {
+		.nexthop = &f->state->nexthops[backend->nexthop],
+		.src = &f->state->relay_addresses[path->relay_address].address,
+		.src_port_be = path->relay_port_be,
+		.dst = &backend->address,
+		.dst_port_be = backend->port_be,
+	};
+
+	last_seen_set(&entry->last_seen_s, f->now_s);
+	return forwarder_send(f, a, &rewrite, TO_BACKEND);
+}
+
+bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_slot,
+			 const struct reply_entry *reply)
+{
+	struct reply_entry *entry = table_at(&f->state->replies, reply_slot);
+	struct endpoint endpoint;
+	struct rewrite rewrite = {
+		.nexthop = &f->state->nexthops[reply->nexthop],
+		.src = &endpoint.address,
+		.dst = &reply->client,
+		.dst_port_be = reply->client_port_be,
+	};
+
+	if (!endpoint_read(f->state, reply->endpoint, &endpoint)) {
+		forwarder_drop(f, a->frame, DROP_UNKNOWN_RELAY_PORT);
+		return false;
+	}
+	rewrite.src_port_be = endpoint.port_be;
+	last_seen_set(&entry->last_seen_s, f->now_s);
+	return forwarder_send(f, a, &rewrite, TO_CLIENT);
+}
+
+enum nexthop_verdict forwarder_nexthop(struct forwarder *f, const struct addr *client, uint16_t *slot)
+{
+	enum nexthop_verdict verdict = f->nexthop_find(f->nexthop_context, client, slot);
+	struct nexthop_request *request;
+
+	if (verdict != NEXTHOP_WANTED)
+		return verdict;
+	request = ring_space(f->to_steward);
+	if (request) {
+		request->client = *client;
+		ring_push(f->to_steward);
+		f->counters->events[EVENT_NEXTHOP_WANTED]++;
+	}
+	return verdict;
+}
+
+uint32_t forwarder_scid_hash(const struct forwarder *f, const struct quic_cid *cid)
+{
+	return (uint32_t)cid_hash(&f->state->hash_key, cid->bytes, cid->len, 0) | 1;
+}
+
+enum drop_reason forwarder_refusal(enum session_verdict verdict)
+{
+	switch (verdict) {
+	case SESSION_PORTS_EXHAUSTED:
+		return DROP_PORTS_EXHAUSTED;
+	case SESSION_TABLE_FULL:
+		return DROP_TABLE_FULL;
+	case SESSION_PATHS_UNANSWERED:
+		return DROP_UNANSWERED_PATHS;
+	case SESSION_POOL_FULL:
+	case SESSION_OK:
+		break;
+	}
+	return DROP_SESSIONS_FULL;
+}
+
+static const enum drop_reason packet_drops[] = {
+	[PACKET_NOT_OURS] = DROP_TRUNCATED,
+	[PACKET_TRUNCATED] = DROP_TRUNCATED,
+	[PACKET_BAD_IP_HEADER] = DROP_BAD_IP_HEADER,
+	[PACKET_BAD_UDP_LENGTH] = DROP_BAD_UDP_LENGTH,
+	[PACKET_FRAGMENT] = DROP_FRAGMENT,
+};
+
+void forwarder_handle(struct forwarder *forwarder, struct frame *frame)
+{
+	struct arrival a = { .frame = frame };
+	const struct state *state = forwarder->state;
+	enum packet_verdict verdict = packet_parse(&a.packet, frame->data, frame->len_bytes);
+
+	if (verdict != PACKET_UDP) {
+		forwarder_drop(forwarder, frame, packet_drops[verdict]);
+		return;
+	}
+	a.payload = packet_payload(&a.packet);
+	a.len = a.packet.payload_len_bytes;
+	if (a.len == 0) {
+		forwarder_drop(forwarder, frame, DROP_EMPTY_DATAGRAM);
+	} else if (endpoint_find(state, &a.packet.dst, a.packet.dst_port_be, &a.endpoint_slot, &a.endpoint)) {
+		a.tuple = (struct tuple){ a.packet.src, a.packet.src_port_be, (uint16_t)a.endpoint_slot };
+		from_client(forwarder, &a);
+	} else if (endpoint_is_relay_port(state, a.packet.dst_port_be) &&
+		   endpoint_find(state, &a.packet.dst, 0, &a.endpoint_slot, &a.endpoint)) {
+		from_backend(forwarder, &a);
+	} else {
+		/* The endpoint was ours when the program looked, and is not any more. */
+		forwarder_drop(forwarder, frame, DROP_UNKNOWN_RELAY_PORT);
+	}
+}
+
+void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *report)
+{
+	struct path_entry path;
+	struct quic_cid cid;
+
+	if (report->len > CID_LEN_MAX || report->path > forwarder->state->paths.mask ||
+	    !path_read(forwarder->state, report->path, &path) || path.session != report->session ||
+	    path.owner != forwarder->worker)
+		return;
+	cid = quic_cid_make(report->cid, report->len);
+	session_offer_alias(&forwarder->sessions, path.session, &cid);
+}
+
+void forwarder_housekeeping(struct forwarder *forwarder, uint32_t session_slots)
+{
+	first_flight_housekeeping(forwarder);
+	session_housekeeping(&forwarder->sessions, forwarder->now_s, session_slots);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * forwarder: what a worker does with one frame. The packet's way in user
+ * space begins in forwarder_handle: from_client.c and first_flight.c towards
+ * the backends, from_backend.c back. One per worker, used by that worker
+ * only. Rings, time and next hops are given to it, so tests drive it with
+ * plain memory.
+ *
+ * Ownership of state: the worker that owns a client's 4-tuple (path.owner, or
+ * by hash while there is no path) is the only one that writes its paths,
+ * sessions and CIDs. A frame that needs a write is copied to its owner.
+ */
+#ifndef SLUICE_FORWARDER_H
+#define SLUICE_FORWARDER_H
+
+#include "endpoint.h"
+#include "flight.h"
+#include "frame.h"
+#include "nexthop.h"
+#include "packet.h"
+#include "rewrite.h"
+#include "ring.h"
+#include "route.h"
+#include "session.h"
+#include "source_limit.h"
+
+/* A frame on its way to another worker. */
+struct handover {
+	uint16_t len_bytes;
+	uint16_t interface;
+	uint8_t frame[];                 /* as much as a chunk holds */
+};
+
+/* From a worker to the steward. */
+struct nexthop_request {
+	struct addr client;
+};
+
+/* From a worker to the steward: a session was opened (udp.log_requests). */
+struct session_note {
+	struct addr client;
+	__be16 client_port_be;
+	uint32_t backend;
+	char name[HELLO_NAME_MAX + 1];   /* SNI; empty without */
+};
+
+struct forwarder {
+	struct state *state;
+	struct session_pool sessions;
+	struct flight_table flights;
+	struct source_limit *limit;
+	struct hello_crypto *crypto;
+	struct hello *scratch;           /* of the datagram in hand */
+	struct counters *counters;       /* this worker's, in shared memory */
+	const struct route_table *routes;
+	enum nexthop_verdict (*nexthop_find)(const void *context, const struct addr *dst, uint16_t *slot);
+	const void *nexthop_context;
+	struct frame_pool *pool;
+	struct outbox *outbox;
+	struct ring *to_workers[WORKERS_MAX]; /* handovers; the own one is not used */
+	struct ring *to_steward;         /* nexthop_requests */
+	struct ring *notes;              /* session_notes; NULL: not wanted */
+	uint32_t worker, workers;
+	uint64_t pending_ns;             /* limits.pending_seconds */
+	bool kernel_path;                /* fast_path: kernel */
+	uint64_t now_ns;                 /* CLOCK_MONOTONIC, read once a batch by the caller */
+	uint32_t now_s;                  /* CLOCK_MONOTONIC_COARSE, as the XDP program reads it */
+};
+
+struct forwarder_options {
+	uint32_t worker, workers;
+	uint32_t aliases_per_session;
+	uint32_t pending_handshakes;     /* of this worker */
+	uint32_t pending_bytes_per_handshake;
+	uint32_t pending_seconds;
+	uint32_t new_sessions_per_s_per_source;
+	bool kernel_path;
+};
+
+/* The fields that are pointers to others' things are the caller's to set. 0 or -ENOMEM. */
+int forwarder_init(struct forwarder *forwarder, struct state *state, const struct forwarder_options *options);
+void forwarder_end(struct forwarder *forwarder);
+
+/* Takes the frame: it ends in the outbox, copied to another worker or flight, or in the pool. */
+void forwarder_handle(struct forwarder *forwarder, struct frame *frame);
+
+/*
+ * The kernel forwarded a short header with this unknown CID (RFC 9000 s5.1:
+ * taken up under encryption). Only for paths that this worker owns.
+ */
+void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *report);
+
+/* Every few milliseconds: overdue flights, waiting next hops, idle sessions. */
+void forwarder_housekeeping(struct forwarder *forwarder, uint32_t session_slots);
+
+/* --- between the files of the forwarder ---------------------------------------------------------- */
+
+/* A frame in hand, parsed. */
+struct arrival {
+	struct frame *frame;
+	struct packet packet;
+	const uint8_t *payload;
+	size_t len;
+	struct endpoint endpoint;        /* what it was sent to */
+	uint32_t endpoint_slot;
+	struct tuple tuple;              /* from a client: its 4-tuple */
+};
+
+/* from_client.c: a datagram for a quic listener. */
+void from_client(struct forwarder *f, struct arrival *a);
+
+/* first_flight.c: an Initial of no known connection, and what belongs to a flight in progress. */
+void first_flight(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
+bool first_flight_continue(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
+void first_flight_unknown_version(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
+void first_flight_housekeeping(struct forwarder *f);
+
+/* from_backend.c: a datagram for a relay port. */
+void from_backend(struct forwarder *f, struct arrival *a);
+
+/* Ends a frame in hand. */
+void forwarder_drop(struct forwarder *f, struct frame *frame, enum drop_reason reason);
+
+/* Copies the frame to another worker's ring and ends it here. */
+void forwarder_hand_over(struct forwarder *f, struct frame *frame, uint32_t to);
+
+/* Rewrites and sends a frame in hand along a path; false: it was dropped. */
+bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path);
+bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_slot,
+			 const struct reply_entry *reply);
+
+/* The way to a client, asked for if it is not known. */
+enum nexthop_verdict forwarder_nexthop(struct forwarder *f, const struct addr *client, uint16_t *slot);
+
+/* Hash of a CID, for session.client_scid; never 0. */
+uint32_t forwarder_scid_hash(const struct forwarder *f, const struct quic_cid *cid);
+
+/* The reason a session could not be opened. */
+enum drop_reason forwarder_refusal(enum session_verdict verdict);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * from_backend: a datagram for one of our relay ports: which client is it for,
+ * and which connection ID does its backend go by? See forwarder.h. Worker
+ * thread. A backend is trusted no more than a client: it may only speak for
+ * its own sessions.
+ */
+#include "forwarder.h"
+
+/*
+ * The session of this path that a long header is for: its DCID is the SCID that
+ * the client chose. The newest one when none matches (zero-length client CIDs
+ * are all alike).
+ */
+static uint32_t session_of_reply(const struct forwarder *f, const struct path_entry *path,
+				 const struct quic_cid *dcid)
+{
+	uint32_t scid = forwarder_scid_hash(f, dcid), slot = path->session;
+	struct session session;
+
+	for (unsigned i = 0; i < SESSIONS_PER_PATH && session_read(f->state, slot, &session); i++) {
+		if (session.client_scid == scid)
+			return slot;
+		slot = session.older;
+	}
+	return path->session;
+}
+
+/* RFC 9000 s7.2: the client takes up the SCID of the server's first Initial, or of its Retry. */
+static void learn(struct forwarder *f, const struct path_entry *path, const struct quic_long *packet)
+{
+	uint32_t session;
+
+	switch (packet->type) {
+	case QUIC_RETRY:
+		f->counters->events[EVENT_RETRY]++;
+		break;
+	case QUIC_VERSION_NEG:
+		f->counters->events[EVENT_VERSION_NEGOTIATION]++;
+		return;
+	case QUIC_INITIAL:
+	case QUIC_HANDSHAKE:
+		break;
+	default:
+		return;
+	}
+	session = session_of_reply(f, path, &packet->dcid);
+	if (session != SLOT_NONE)
+		session_learn_cid(&f->sessions, session, &packet->scid, packet->type == QUIC_RETRY);
+}
+
+/*
+ * RFC 9000 s8.1, for those who cannot: all clients share our address, so the
+ * backend's tokens prove nothing, and what a spoofed client gets is on us.
+ */
+static bool may_amplify(struct forwarder *f, const struct path_entry *path, size_t len, bool is_short)
+{
+	struct session session;
+
+	if (path->flags & PATH_CONFIRMED || !session_read(f->state, path->session, &session) ||
+	    session.flags & SESSION_CONFIRMED)
+		return true;
+	if (is_short && session.flags & SESSION_CID_EMPTY && session.flags & SESSION_CLIENT_SHORT) {
+		session_confirm(&f->sessions, path->session, f->now_s);
+		return true;
+	}
+	if (session.sent_bytes + (uint64_t)len > 3ull * session.client_bytes)
+		return false;
+	session.sent_bytes += (uint32_t)len;
+	session_write(&f->sessions, path->session, &session);
+	return true;
+}
+
+static void mark_answered(struct forwarder *f, uint32_t slot, struct reply_entry *reply)
+{
+	if (reply->flags & REPLY_ANSWERED)
+		return;
+	reply->flags |= REPLY_ANSWERED;
+	entry_write(table_at(&f->state->replies, slot), reply, sizeof(*reply));
+}
+
+void from_backend(struct forwarder *f, struct arrival *a)
+{
+	bool is_short = !(a->payload[0] & 0x80);
+	struct reply_entry reply;
+	struct path_entry path;
+	struct quic_long packet;
+	uint32_t slot;
+
+	if (!reply_find(f->state, &a->packet.src, a->packet.src_port_be, a->endpoint.relay_address,
+			a->packet.dst_port_be, &slot, &reply)) {
+		forwarder_drop(f, a->frame, DROP_UNKNOWN_RELAY_PORT);
+		return;
+	}
+	if (is_short && reply.flags & REPLY_CONFIRMED) {
+		forwarder_to_client(f, a, slot, &reply);
+		return;
+	}
+	if (reply.path > f->state->paths.mask || !path_read(f->state, reply.path, &path)) {
+		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
+		return;
+	}
+	if (path.owner != f->worker) {
+		forwarder_hand_over(f, a->frame, path.owner);
+		return;
+	}
+	if (!is_short && quic_parse(&packet, a->payload, a->len) != QUIC_LONG) {
+		forwarder_drop(f, a->frame, DROP_MALFORMED_LONG);
+		return;
+	}
+	if (!may_amplify(f, &path, a->len, is_short)) {
+		forwarder_drop(f, a->frame, DROP_AMPLIFICATION);
+		return;
+	}
+	mark_answered(f, slot, &reply);
+	if (!is_short)
+		learn(f, &path, &packet);
+	forwarder_to_client(f, a, slot, &reply);
+}

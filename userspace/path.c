@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* path: see path.h. */
+#include "path.h"
+
+#include <arpa/inet.h>
+
+enum {
+	/*
+	 * Draws before a backend's ports count as exhausted. At 95 % in use 256
+	 * draws miss once in 500,000; each miss reads one table line, so the worst
+	 * case is some 10 us, and only near exhaustion.
+	 */
+	PORT_DRAWS = 256,
+};
+
+static bool tuple_matches(const struct path_entry *path, const struct tuple *tuple)
+{
+	return path->client_port_be == tuple->client_port_be && path->endpoint == tuple->endpoint &&
+	       addr_equal(&path->client, &tuple->client);
+}
+
+static uint64_t ordinal_hash(const struct state *state, const struct tuple *tuple, unsigned ordinal)
+{
+	return path_hash(&state->hash_key, &tuple->client, tuple->client_port_be, tuple->endpoint, ordinal);
+}
+
+static unsigned path_ordinal(const struct path_entry *path)
+{
+	return path->flags >> PATH_ORDINAL_SHIFT;
+}
+
+struct tuple path_tuple(const struct path_entry *path)
+{
+	return (struct tuple){ path->client, path->client_port_be, path->endpoint };
+}
+
+bool path_find_ordinal(const struct state *state, const struct tuple *tuple, unsigned ordinal, uint32_t *slot,
+		       struct path_entry *path)
+{
+	uint64_t hash = ordinal_hash(state, tuple, ordinal);
+
+	for (uint32_t i = 0; table_next(&state->paths, hash, &i, slot, path);)
+		if (tuple_matches(path, tuple) && path_ordinal(path) == ordinal)
+			return true;
+	return false;
+}
+
+bool path_find(const struct state *state, const struct tuple *tuple, uint32_t *slot, struct path_entry *path)
+{
+	return path_find_ordinal(state, tuple, 0, slot, path);
+}
+
+bool path_find_backend(const struct state *state, const struct tuple *tuple, uint32_t backend, uint32_t *slot,
+		       struct path_entry *path)
+{
+	unsigned siblings;
+
+	if (!path_find(state, tuple, slot, path))
+		return false;
+	if (path->backend == backend && !(path->flags & PATH_ABSENT))
+		return true;
+	siblings = path->siblings;
+	for (unsigned ordinal = 1; ordinal <= PATH_SIBLINGS_MAX; ordinal++)
+		if (siblings & 1u << (ordinal - 1) && path_find_ordinal(state, tuple, ordinal, slot, path) &&
+		    path->backend == backend)
+			return true;
+	return false;
+}
+
+bool path_read(const struct state *state, uint32_t slot, struct path_entry *path)
+{
+	return entry_read(table_at(&state->paths, slot), path, sizeof(*path), NULL);
+}
+
+bool reply_find(const struct state *state, const struct addr *backend, __be16 backend_port_be, uint8_t relay_address,
+		__be16 relay_port_be, uint32_t *slot, struct reply_entry *reply)
+{
+	uint64_t hash = reply_hash(&state->hash_key, backend, backend_port_be, relay_address, relay_port_be);
+
+	for (uint32_t i = 0; table_next(&state->replies, hash, &i, slot, reply);)
+		if (reply->backend_port_be == backend_port_be && reply->relay_port_be == relay_port_be &&
+		    reply->relay_address == relay_address && addr_equal(&reply->backend, backend))
+			return true;
+	return false;
+}
+
+bool path_reply(const struct state *state, const struct path_entry *path, uint32_t *slot, struct reply_entry *reply)
+{
+	const struct backend *backend = &state->backends[path->backend];
+
+	return reply_find(state, &backend->address, backend->port_be, path->relay_address, path->relay_port_be, slot,
+			  reply);
+}
+
+/* Marsaglia, "Xorshift RNGs", 2003: spreads the draws; the seed is secret, nothing else needs to be. */
+static uint32_t draw(uint64_t *random)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+	return (uint32_t)(*random >> 16);
+}
+
+static bool port_is_hosts(const struct state *state, uint32_t port)
+{
+	return __atomic_load_n(&state->host_ports[port / 64], __ATOMIC_RELAXED) >> port % 64 & 1;
+}
+
+/* A port of this worker's share: host order, or 0 where the draw fell on none. */
+static uint16_t port_draw(const struct state *state, struct port_share *share)
+{
+	const uint16_t *range = state->globals->relay_ports;
+	uint32_t first = range[0] ? range[1] - range[0] + 1u : 0;
+	uint32_t second = range[2] ? range[3] - range[2] + 1u : 0;
+	uint32_t at, port;
+
+	if (first + second == 0)
+		return 0;
+	at = draw(&share->random) % (first + second);
+	port = at < first ? range[0] + at : range[2] + (at - first);
+	/* Down to the share's next port; one below the range counts as no port drawn. */
+	port -= (port + share->workers - share->worker) % share->workers;
+	if (((port >= range[0] && port <= range[1]) || (port >= range[2] && port <= range[3])) &&
+	    !port_is_hosts(state, port))
+		return (uint16_t)port;
+	return 0;
+}
+
+/* Claims the reply slot of a relay port that is free towards the entry's backend; fills in relay_port_be. */
+static enum path_verdict reply_claim(struct state *state, struct port_share *share, struct reply_entry *reply,
+				     uint32_t *slot)
+{
+	for (int i = 0; i < PORT_DRAWS; i++) {
+		struct reply_entry taken;
+		uint16_t port = port_draw(state, share);
+
+		reply->relay_port_be = htons(port);
+		if (port == 0 || reply_find(state, &reply->backend, reply->backend_port_be, reply->relay_address,
+					    reply->relay_port_be, slot, &taken))
+			continue;
+		*slot = table_claim(&state->replies,
+				    reply_hash(&state->hash_key, &reply->backend, reply->backend_port_be,
+					       reply->relay_address, reply->relay_port_be));
+		return *slot == SLOT_NONE ? PATH_TABLE_FULL : PATH_OPENED;
+	}
+	return PATH_PORTS_EXHAUSTED;
+}
+
+static void reply_remove(struct state *state, uint32_t slot, const struct reply_entry *reply)
+{
+	table_remove(&state->replies, slot,
+		     reply_hash(&state->hash_key, &reply->backend, reply->backend_port_be, reply->relay_address,
+				reply->relay_port_be));
+}
+
+/*
+ * The slot for a 4-tuple's entry: the default one when there is none or its own
+ * path has ended, else one with the first free ordinal, which the default entry
+ * then knows of.
+ */
+static uint32_t path_slot_for(struct state *state, const struct tuple *tuple, struct path_entry *path)
+{
+	struct path_entry first;
+	uint32_t first_slot, slot;
+	unsigned ordinal;
+
+	if (!path_find(state, tuple, &first_slot, &first))
+		return table_claim(&state->paths, tuple_hash(state, tuple));
+	if (first.flags & PATH_ABSENT) {
+		path->siblings = first.siblings;
+		return first_slot;
+	}
+	for (ordinal = 1; first.siblings & 1u << (ordinal - 1); ordinal++)
+		;
+	if (ordinal > PATH_SIBLINGS_MAX)
+		return SLOT_NONE;
+	slot = table_claim(&state->paths, ordinal_hash(state, tuple, ordinal));
+	if (slot == SLOT_NONE)
+		return SLOT_NONE;
+	path->flags |= (uint8_t)(ordinal << PATH_ORDINAL_SHIFT);
+	first.siblings |= (uint8_t)(1u << (ordinal - 1));
+	path_write(state, first_slot, &first);
+	return slot;
+}
+
+enum path_verdict path_open(struct state *state, struct port_share *ports, const struct tuple *tuple,
+			    uint32_t backend, uint16_t nexthop, uint32_t now_s, uint32_t *slot)
+{
+	const struct backend *to = &state->backends[backend];
+	struct reply_entry reply = {
+		.last_seen_s = now_s,
+		.backend = to->address,
+		.backend_port_be = to->port_be,
+		.relay_address = to->relay_address,
+		.nexthop = nexthop,
+		.client = tuple->client,
+		.client_port_be = tuple->client_port_be,
+		.endpoint = tuple->endpoint,
+	};
+	struct path_entry path = {
+		.last_seen_s = now_s,
+		.client = tuple->client,
+		.client_port_be = tuple->client_port_be,
+		.endpoint = tuple->endpoint,
+		.backend = backend,
+		.session = SLOT_NONE,
+		.relay_address = to->relay_address,
+		.owner = (uint8_t)ports->worker,
+	};
+	uint32_t reply_slot;
+	enum path_verdict verdict = reply_claim(state, ports, &reply, &reply_slot);
+
+	if (verdict != PATH_OPENED)
+		return verdict;
+	path.relay_port_be = reply.relay_port_be;
+	*slot = path_slot_for(state, tuple, &path);
+	if (*slot == SLOT_NONE) {
+		reply_remove(state, reply_slot, &reply);
+		return PATH_TABLE_FULL;
+	}
+	reply.path = *slot;
+	entry_write(table_at(&state->replies, reply_slot), &reply, sizeof(reply));
+	path_write(state, *slot, &path);
+	return PATH_OPENED;
+}
+
+void path_write(struct state *state, uint32_t slot, const struct path_entry *path)
+{
+	entry_write(table_at(&state->paths, slot), path, sizeof(*path));
+}
+
+void path_confirm(struct state *state, uint32_t slot)
+{
+	struct path_entry path;
+	struct reply_entry reply;
+	uint32_t reply_slot;
+
+	if (!path_read(state, slot, &path) || path.flags & PATH_CONFIRMED)
+		return;
+	if (path_reply(state, &path, &reply_slot, &reply)) {
+		reply.flags |= REPLY_CONFIRMED;
+		entry_write(table_at(&state->replies, reply_slot), &reply, sizeof(reply));
+	}
+	path.flags |= PATH_CONFIRMED;
+	path_write(state, slot, &path);
+}
+
+/* The default entry forgets an ordinal, and goes when it stood for nothing else. */
+static void sibling_gone(struct state *state, const struct tuple *tuple, unsigned ordinal)
+{
+	struct path_entry first;
+	uint32_t slot;
+
+	if (!path_find(state, tuple, &slot, &first))
+		return;
+	first.siblings &= (uint8_t)~(1u << (ordinal - 1));
+	if (first.siblings == 0 && first.flags & PATH_ABSENT)
+		table_remove(&state->paths, slot, tuple_hash(state, tuple));
+	else
+		path_write(state, slot, &first);
+}
+
+void path_close(struct state *state, uint32_t slot)
+{
+	struct path_entry path;
+	struct reply_entry reply;
+	struct tuple tuple;
+	uint32_t reply_slot;
+
+	if (!path_read(state, slot, &path) || path.flags & PATH_ABSENT)
+		return;
+	if (path_reply(state, &path, &reply_slot, &reply))
+		reply_remove(state, reply_slot, &reply);
+	tuple = path_tuple(&path);
+	if (path_ordinal(&path) == 0 && path.siblings) {
+		path.flags = PATH_ABSENT;
+		path.session = SLOT_NONE;
+		path.sessions = 0;
+		path.cid_len = 0;
+		path_write(state, slot, &path);
+		return;
+	}
+	table_remove(&state->paths, slot, ordinal_hash(state, &tuple, path_ordinal(&path)));
+	if (path_ordinal(&path) > 0)
+		sibling_gone(state, &tuple, path_ordinal(&path));
+}
+
+uint32_t path_last_seen_s(const struct state *state, uint32_t slot)
+{
+	struct path_entry path;
+	struct reply_entry reply;
+	uint32_t reply_slot;
+
+	if (!path_read(state, slot, &path) || path.flags & PATH_ABSENT)
+		return 0;
+	if (path_reply(state, &path, &reply_slot, &reply) && (int32_t)(reply.last_seen_s - path.last_seen_s) > 0)
+		return reply.last_seen_s;
+	return path.last_seen_s;
+}

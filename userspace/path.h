@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * path: (client 4-tuple, relay address:port, backend), as its two entries in
+ * the shared tables: `paths`, found from the client's side, and `replies`,
+ * found from the backend's. Any worker finds; the worker that owns the
+ * client's 4-tuple opens, changes and closes.
+ */
+#ifndef SLUICE_PATH_H
+#define SLUICE_PATH_H
+
+#include "state.h"
+
+/* Which relay ports a worker may take: those that are `worker` modulo `workers`, so that none are taken twice. */
+struct port_share {
+	uint32_t worker, workers;
+	uint64_t random;        /* state of the generator; seeded by the owner, never 0 */
+};
+
+/* The default entry of a 4-tuple. False: unknown. */
+bool path_find(const struct state *state, const struct tuple *tuple, uint32_t *slot, struct path_entry *path);
+
+/* The entry of a 4-tuple with this ordinal; 0 is the default one. */
+bool path_find_ordinal(const struct state *state, const struct tuple *tuple, unsigned ordinal, uint32_t *slot,
+		       struct path_entry *path);
+
+/* The path of a 4-tuple to one backend. False: none. */
+bool path_find_backend(const struct state *state, const struct tuple *tuple, uint32_t backend, uint32_t *slot,
+		       struct path_entry *path);
+
+/* Reads the entry in a slot that is known to hold a path. */
+bool path_read(const struct state *state, uint32_t slot, struct path_entry *path);
+
+/* The reply entry for a packet from a backend. False: unknown. */
+bool reply_find(const struct state *state, const struct addr *backend, __be16 backend_port_be, uint8_t relay_address,
+		__be16 relay_port_be, uint32_t *slot, struct reply_entry *reply);
+
+/* The reply entry that belongs to a path. */
+bool path_reply(const struct state *state, const struct path_entry *path, uint32_t *slot, struct reply_entry *reply);
+
+struct tuple path_tuple(const struct path_entry *path);
+
+enum path_verdict {
+	PATH_OPENED,
+	PATH_PORTS_EXHAUSTED,   /* towards this backend */
+	PATH_TABLE_FULL,        /* or PATH_SIBLINGS_MAX further backends on this 4-tuple already */
+};
+
+/*
+ * Owner: opens a path for a 4-tuple that has none to this backend; nexthop is
+ * the way to the client. The path is unconfirmed and belongs to no session.
+ */
+enum path_verdict path_open(struct state *state, struct port_share *ports, const struct tuple *tuple,
+			    uint32_t backend, uint16_t nexthop, uint32_t now_s, uint32_t *slot);
+
+/* Owner: writes a changed copy back. */
+void path_write(struct state *state, uint32_t slot, const struct path_entry *path);
+
+/* Owner: lets the kernel forward on this path, both ways. */
+void path_confirm(struct state *state, uint32_t slot);
+
+/* Owner: takes both entries out of the tables. */
+void path_close(struct state *state, uint32_t slot);
+
+/* The later of both directions' time stamps. 0: no such path. */
+uint32_t path_last_seen_s(const struct state *state, uint32_t slot);
+
+static inline void last_seen_set(uint32_t *last_seen_s, uint32_t now_s)
+{
+	if (__atomic_load_n(last_seen_s, __ATOMIC_RELAXED) != now_s)
+		__atomic_store_n(last_seen_s, now_s, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* route: see route.h. */
+#include "route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* A name and, for wildcards, what stands before it: no string is put together for a look-up. */
+struct key {
+	const char *prefix, *name;
+};
+
+/* FNV-1a over a seed: names are the operator's, so nobody can fill a chain on purpose. */
+static unsigned long key_hash(const struct route_table *table, const struct key *key)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL ^ table->seed;
+
+	for (const char *c = key->prefix; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ULL;
+	for (const char *c = key->name; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ULL;
+	return (unsigned long)(hash ^ hash >> 32);
+}
+
+static struct route *route_of(struct cds_lfht_node *node)
+{
+	return caa_container_of(node, struct route, node);
+}
+
+static int key_match(struct cds_lfht_node *node, const void *argument)
+{
+	const struct key *key = argument;
+	const char *fqdn = route_of(node)->fqdn;
+	size_t len = strlen(key->prefix);
+
+	return strncmp(fqdn, key->prefix, len) == 0 && strcmp(fqdn + len, key->name) == 0;
+}
+
+static void route_free(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct route, rcu));
+}
+
+int route_table_init(struct route_table *table)
+{
+	*table = (struct route_table){ .next_id = 1 };
+	if (getrandom(&table->seed, sizeof(table->seed), 0) < 0)
+		return -errno;
+	table->names = cds_lfht_new(1024, 1024, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	return table->names ? 0 : -ENOMEM;
+}
+
+void route_table_end(struct route_table *table)
+{
+	struct cds_lfht_iter iter;
+	struct route *route;
+
+	if (!table->names)
+		return;
+	cds_lfht_for_each_entry(table->names, &iter, route, node) {
+		cds_lfht_del(table->names, &route->node);
+		call_rcu(&route->rcu, route_free);
+	}
+	rcu_barrier();
+	cds_lfht_destroy(table->names, NULL);
+	table->names = NULL;
+}
+
+int route_set(struct route_table *table, const char *fqdn, uint32_t backend)
+{
+	struct key key = { "", fqdn };
+	size_t size = strlen(fqdn) + 1;
+	struct route *route = calloc(1, sizeof(*route) + size);
+	struct cds_lfht_node *old;
+
+	if (!route)
+		return -ENOMEM;
+	route->id = table->next_id++;
+	route->backend = backend;
+	memcpy(route->fqdn, fqdn, size);
+	old = cds_lfht_add_replace(table->names, key_hash(table, &key), key_match, &key, &route->node);
+	if (old)
+		call_rcu(&route_of(old)->rcu, route_free);
+	else
+		table->count++;
+	return 0;
+}
+
+static struct cds_lfht_node *route_find(const struct route_table *table, const struct key *key)
+{
+	struct cds_lfht_iter iter;
+
+	cds_lfht_lookup(table->names, key_hash(table, key), key_match, key, &iter);
+	return cds_lfht_iter_get_node(&iter);
+}
+
+int route_remove(struct route_table *table, const char *fqdn)
+{
+	struct key key = { "", fqdn };
+	struct cds_lfht_node *node = route_find(table, &key);
+
+	if (!node || cds_lfht_del(table->names, node) != 0)
+		return -ENOENT;
+	table->count--;
+	call_rcu(&route_of(node)->rcu, route_free);
+	return 0;
+}
+
+const struct route *route_lookup(const struct route_table *table, const char *name)
+{
+	struct cds_lfht_node *node;
+	const char *rest;
+
+	if (name) {
+		node = route_find(table, &(struct key){ "", name });
+		if (node)
+			return route_of(node);
+		rest = strchr(name, '.');
+		node = rest ? route_find(table, &(struct key){ "*", rest }) : NULL;
+		if (node)
+			return route_of(node);
+	}
+	node = route_find(table, &(struct key){ "", "*" });
+	return node ? route_of(node) : NULL;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state: the shared maps as memory of this process. Filled in by dataplane
+ * (mmap of the BPF maps), or by tests (plain memory). Who writes what:
+ *
+ *     paths, replies, cids, sessions   the worker that owns the client's 4-tuple
+ *     backends, endpoints, relay_addresses, nexthops, globals   the steward
+ *     backends[].cid_len, globals.cid_lengths                   any worker, alone
+ *     host_ports                                                the steward
+ *     worker_counters[i]                                        worker i
+ *     last_seen_s                                               whoever forwards
+ */
+#ifndef SLUICE_STATE_H
+#define SLUICE_STATE_H
+
+#include "table.h"
+
+struct state {
+	struct globals *globals;
+	struct table paths, replies, cids, endpoints;
+	struct session *sessions;
+	struct backend *backends;
+	struct relay_address *relay_addresses;
+	struct nexthop *nexthops;
+	struct counters *worker_counters;
+	uint64_t *host_ports;            /* bitmap of UDP ports that sockets of the host have */
+	uint32_t session_slots, backend_slots;
+	struct siphash_key hash_key;     /* globals', fixed while the tables live */
+};
+
+/* A client's address and port and the listener it talks to. */
+struct tuple {
+	struct addr client;
+	__be16 client_port_be;
+	uint16_t endpoint;               /* slot in endpoints */
+};
+
+static inline uint64_t tuple_hash(const struct state *state, const struct tuple *tuple)
+{
+	return path_hash(&state->hash_key, &tuple->client, tuple->client_port_be, tuple->endpoint, 0);
+}
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* steward: see steward.h. */
+#include "steward.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "log.h"
+#include "relay_ports.h"
+
+static uint32_t coarse_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)now.tv_sec;
+}
+
+void steward_heartbeat(struct relay *relay)
+{
+	__atomic_store_n(&relay->state.globals->heartbeat_s, coarse_s(), __ATOMIC_RELAXED);
+}
+
+/* --- CID reports of the kernel, to the worker that owns the path ---------------------------------- */
+
+static void on_report(void *context, const struct cid_report *report)
+{
+	struct relay *relay = context;
+	struct path_entry path;
+	struct cid_report *space;
+
+	if (report->path > relay->state.paths.mask || !path_read(&relay->state, report->path, &path) ||
+	    path.owner >= relay->worker_count)
+		return;
+	space = ring_space(&relay->workers[path.owner].reports);
+	if (!space)
+		return; /* on a later sight, then */
+	*space = *report;
+	ring_push(&relay->workers[path.owner].reports);
+	worker_wake(&relay->workers[path.owner]);
+}
+
+/* --- next hops that workers ask for ---------------------------------------------------------------- */
+
+/* Slots of nexthops that some reply or backend names: those may not be given to another. */
+static uint64_t *nexthops_in_use(struct relay *relay)
+{
+	uint64_t *used = calloc(NEXTHOPS_MAX / 64, sizeof(*used));
+
+	if (!used)
+		return NULL;
+	for (uint32_t slot = 0; slot <= relay->state.replies.mask; slot++) {
+		struct reply_entry reply;
+
+		if (entry_read(table_at(&relay->state.replies, slot), &reply, sizeof(reply), NULL) &&
+		    reply.nexthop < NEXTHOPS_MAX)
+			used[reply.nexthop / 64] |= 1ull << reply.nexthop % 64;
+	}
+	for (uint32_t slot = 0; slot < relay->state.backend_slots; slot++) {
+		struct backend backend;
+
+		if (entry_read(&relay->state.backends[slot], &backend, sizeof(backend), NULL) &&
+		    backend.nexthop < NEXTHOPS_MAX)
+			used[backend.nexthop / 64] |= 1ull << backend.nexthop % 64;
+	}
+	return used;
+}
+
+static void serve_requests(struct relay *relay)
+{
+	for (uint32_t i = 0; i < relay->worker_count; i++) {
+		struct nexthop_request *request;
+
+		while ((request = ring_front(&relay->workers[i].requests))) {
+			uint16_t slot;
+
+			if (nexthop_want(relay->nexthops, &request->client, false, NULL, &slot) == -ENOSPC) {
+				uint64_t *used = nexthops_in_use(relay);
+
+				nexthop_want(relay->nexthops, &request->client, false, used, &slot);
+				free(used);
+			}
+			ring_pop(&relay->workers[i].requests);
+		}
+		worker_wake(&relay->workers[i]);
+	}
+}
+
+/* --- new sessions, for udp.log_requests ------------------------------------------------------------ */
+
+static void log_sessions(struct relay *relay)
+{
+	for (uint32_t i = 0; i < relay->worker_count; i++) {
+		struct session_note *note;
+
+		while ((note = ring_front(&relay->workers[i].notes))) {
+			char client[ADDRESS_TEXT_MAX], target[ADDRESS_TEXT_MAX];
+			const struct backend *backend = &relay->state.backends[note->backend];
+
+			address_text(client, &note->client, note->client_port_be);
+			address_text(target, &backend->address, backend->port_be);
+			log_infox("session %s %s -> %s", client, note->name[0] ? note->name : "-", target);
+			ring_pop(&relay->workers[i].notes);
+		}
+	}
+}
+
+static void housekeeping(struct relay *relay)
+{
+	steward_heartbeat(relay);
+	nexthop_housekeeping(relay->nexthops, coarse_s());
+	relay_ports_refresh(&relay->state);
+}
+
+/* --- the loop -------------------------------------------------------------------------------------- */
+
+enum source { SOURCE_SIGNAL, SOURCE_TIMER, SOURCE_NETLINK, SOURCE_REPORTS, SOURCE_WORKERS, SOURCES };
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static int timer_open(void)
+{
+	const struct itimerspec every = { { 1, 0 }, { 1, 0 } };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &every, NULL);
+	return fd;
+}
+
+/* True: it is time to end. */
+static bool serve(struct relay *relay, enum source source, int fd)
+{
+	struct signalfd_siginfo signal;
+	uint64_t count;
+
+	switch (source) {
+	case SOURCE_SIGNAL:
+		if (read(fd, &signal, sizeof(signal)) != sizeof(signal))
+			return false;
+		relay->leave = signal.ssi_signo == SIGUSR2;
+		log_infox(relay->leave ? "%s: leaving program and sessions to a successor" : "%s: detaching",
+			  strsignal((int)signal.ssi_signo));
+		return true;
+	case SOURCE_TIMER:
+		if (read(fd, &count, sizeof(count)) == sizeof(count))
+			housekeeping(relay);
+		break;
+	case SOURCE_NETLINK:
+		nexthop_handle_netlink(relay->nexthops);
+		break;
+	case SOURCE_REPORTS:
+		dataplane_poll_reports(relay->dataplane, on_report, relay);
+		break;
+	case SOURCE_WORKERS:
+		if (read(fd, &count, sizeof(count)) == sizeof(count)) {
+			serve_requests(relay);
+			log_sessions(relay);
+		}
+		break;
+	case SOURCES:
+		break;
+	}
+	if (relay->routes_changed) {
+		relay->routes_changed = false;
+		backend_refresh(&relay->backends);
+	}
+	return false;
+}
+
+int steward_run(struct relay *relay)
+{
+	int fds[SOURCES] = {
+		[SOURCE_SIGNAL] = signals_open(),
+		[SOURCE_TIMER] = timer_open(),
+		[SOURCE_NETLINK] = nexthop_netlink_fd(relay->nexthops),
+		[SOURCE_REPORTS] = dataplane_reports_fd(relay->dataplane),
+		[SOURCE_WORKERS] = relay->event_fd,
+	};
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC), result = 0;
+	bool ending = false;
+
+	for (uint32_t i = 0; i < SOURCES; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+
+		if (fds[i] < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fds[i], &event) < 0) {
+			log_error("event loop");
+			result = 1;
+			ending = true;
+		}
+	}
+	if (!ending)
+		log_infox("ready: %u worker%s, %zu route%s", relay->worker_count, relay->worker_count == 1 ? "" : "s",
+			  relay->routes.count, relay->routes.count == 1 ? "" : "s");
+	while (!ending) {
+		struct epoll_event events[SOURCES];
+		int n;
+
+		urcu_qsbr_thread_offline();
+		n = epoll_wait(epoll_fd, events, SOURCES, -1);
+		urcu_qsbr_thread_online();
+		for (int i = 0; i < n; i++)
+			ending |= serve(relay, events[i].data.u32, fds[events[i].data.u32]);
+	}
+	close(fds[SOURCE_SIGNAL]);
+	close(fds[SOURCE_TIMER]);
+	close(epoll_fd);
+	return result;
+}

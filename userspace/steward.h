@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * steward: the relay's main thread after start-up: an epoll loop over signals,
+ * the clock, rtnetlink, the kernel's CID reports and the workers' requests. It
+ * may be late; no packet waits for it but a client's first on an unknown next
+ * hop.
+ */
+#ifndef SLUICE_STEWARD_H
+#define SLUICE_STEWARD_H
+
+#include "backend.h"
+#include "control/config.h"
+#include "dataplane.h"
+#include "interface.h"
+#include "route.h"
+#include "worker.h"
+
+/* The running relay, as the steward knows it. */
+struct relay {
+	const struct config *config;
+	struct interface interfaces[INTERFACES_MAX];
+	unsigned interface_count;
+	struct dataplane *dataplane;
+	struct state state;
+	bool adopted;                    /* state is that of a relay before */
+	bool leave;                      /* program and sessions stay when this one ends */
+	struct nexthops *nexthops;
+	bool routes_changed;             /* backends' next hops are to be looked up again */
+	struct backend_table backends;
+	struct route_table routes;
+	struct worker *workers;
+	uint32_t worker_count;
+	int event_fd;                    /* workers: there are requests */
+};
+
+/* Until SIGTERM, SIGINT or SIGUSR2 (relay->leave). 0, or 1 after a line in the log. */
+int steward_run(struct relay *relay);
+
+/* Tells the program that somebody is alive. */
+void steward_heartbeat(struct relay *relay);
+
+#endif
