@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unit tests of adopt: whatever a dying relay leaves in the tables, a new one
+ * goes on with what is whole, and nothing of the rest stays for ever.
+ */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/lib/forwarder_bench.h"
+#include "userspace/adopt.h"
+
+enum { CLIENTS = 12 };
+
+static void names(unsigned client, char dcid[17], char cid[17])
+{
+	snprintf(dcid, 17, "00000000000000%02x", client);
+	snprintf(cid, 17, "ff000000000000%02x", client);
+}
+
+/* Clients 0..11: every third has a second session at b, every fourth an alias and a second path. */
+static struct bench *populated(void)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	char dcid[17], cid[17];
+
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		uint16_t port = (uint16_t)(1 + i);
+
+		names(i, dcid, cid);
+		connect_to(bench, "192.0.2.1", port, "a.test", dcid, cid);
+		if (i % 4 == 1) {
+			names(0x40 + i, dcid, cid);
+			for (unsigned sight = 0; sight < 2; sight++)
+				from(bench, "192.0.2.1", port, datagram, short_header(datagram, cid, 60));
+			from(bench, "198.51.100.1", port, datagram, short_header(datagram, cid, 60));
+			assert_to_backend(bench, A);
+		}
+		if (i % 3 == 0) {
+			names(0x80 + i, dcid, cid);
+			connect_to(bench, "192.0.2.1", port, "b.test", dcid, cid);
+		}
+	}
+	return bench;
+}
+
+/* The old relay's memory is gone, its tables are not. */
+static int restart(struct bench *bench)
+{
+	int live = adopt_repair(&bench->state, 1);
+
+	session_pool_end(&bench->f.sessions);
+	assert_int_equal(session_pool_init(&bench->f.sessions, &bench->state, bench->f.counters, 0, 1, 2, 99), 0);
+	assert_int_equal(bench->f.sessions.live, live);
+	return live;
+}
+
+static unsigned overflows(const struct table *table)
+{
+	unsigned sum = 0;
+
+	for (uint32_t slot = 0; slot <= table->mask; slot++)
+		sum += ((struct entry_head *)table_at(table, slot))->overflow;
+	return sum;
+}
+
+static void all_idle_leaves_nothing(struct bench *bench)
+{
+	bench->f.now_s += 1000;
+	for (unsigned i = 0; i < 2; i++)
+		forwarder_housekeeping(&bench->f, 64);
+	assert_int_equal(bench->f.sessions.live, 0);
+	assert_int_equal(plain_count(&bench->state.paths), 0);
+	assert_int_equal(plain_count(&bench->state.replies), 0);
+	assert_int_equal(plain_count(&bench->state.cids), 0);
+	assert_int_equal(overflows(&bench->state.paths), 0);
+	assert_int_equal(overflows(&bench->state.replies), 0);
+	assert_int_equal(overflows(&bench->state.cids), 0);
+	assert_int_equal(bench->f.sessions.free_count, 64);
+}
+
+static void whole_tables_stay_as_they_are(void **unused)
+{
+	struct bench *bench = populated();
+	unsigned sessions = bench->f.sessions.live, paths = plain_count(&bench->state.paths);
+	unsigned replies = plain_count(&bench->state.replies), cids = plain_count(&bench->state.cids);
+	unsigned passed = overflows(&bench->state.paths) + overflows(&bench->state.cids);
+	uint8_t datagram[1500];
+	char dcid[17], cid[17];
+
+	(void)unused;
+	assert_int_equal(restart(bench), sessions);
+	assert_int_equal(plain_count(&bench->state.paths), paths);
+	assert_int_equal(plain_count(&bench->state.replies), replies);
+	assert_int_equal(plain_count(&bench->state.cids), cids);
+	assert_int_equal(overflows(&bench->state.paths) + overflows(&bench->state.cids), passed);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		names(i, dcid, cid);
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, short_header(datagram, cid, 60));
+		assert_to_backend(bench, A);
+		/* The client's own first DCID is still known. */
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, opaque(datagram, QUIC_0RTT, dcid, "", 100));
+		assert_to_backend(bench, A);
+		names(0x80 + i, dcid, cid);
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, short_header(datagram, cid, 60));
+		if (i % 3 == 0)
+			assert_to_backend(bench, B);
+	}
+	all_idle_leaves_nothing(bench);
+	bench_close(bench);
+}
+
+static void *random_entry(struct state *state, unsigned *random)
+{
+	struct table *tables[] = { &state->paths, &state->replies, &state->cids };
+	unsigned which = rand_r(random) % 4;
+
+	for (;;) {
+		void *entry = which == 3 ? (void *)&state->sessions[rand_r(random) % state->session_slots] :
+			      table_at(tables[which], (uint32_t)rand_r(random) & tables[which]->mask);
+
+		if (entry_is_live(entry))
+			return entry;
+	}
+}
+
+/* Entries lost or half written anywhere: what is left works or ends, and nothing leaks. */
+static void any_damage_is_repaired(void **unused)
+{
+	(void)unused;
+	for (unsigned seed = 1; seed <= 200; seed++) {
+		struct bench *bench = populated();
+		unsigned random = seed, sessions = bench->f.sessions.live;
+		uint8_t datagram[1500];
+		char dcid[17], cid[17];
+		int left;
+
+		for (unsigned i = 0; i < 1 + seed % 6; i++) {
+			struct entry_head *head = random_entry(&bench->state, &random);
+
+			if (rand_r(&random) % 2)
+				head->seq |= SEQ_WRITING;
+			else
+				entry_clear(head);
+		}
+		left = restart(bench);
+		assert_in_range(left, 1, sessions);
+		for (unsigned i = 0; i < CLIENTS; i++) {
+			names(i, dcid, cid);
+			from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, short_header(datagram, cid, 60));
+			if (bench->outputs)
+				assert_true(bench->out[0].packet.dst_port_be == htons(7001) || i % 3 == 0);
+			from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, initial(datagram, "a.test", dcid));
+			assert_int_equal(bench->outputs, 1);
+		}
+		all_idle_leaves_nothing(bench);
+		bench_close(bench);
+	}
+}
+
+static void owners_follow_the_number_of_workers(void **unused)
+{
+	struct bench *bench = populated();
+
+	(void)unused;
+	for (uint32_t workers = 1; workers <= 5; workers++) {
+		uint32_t last = 0;
+
+		adopt_repair(&bench->state, workers);
+		for (uint32_t slot = 0; slot < 64; slot++) {
+			uint32_t owner = adopt_owner(&bench->state, slot, workers);
+			struct session session;
+			struct path_entry path;
+
+			assert_true(slot >= 64 * owner / workers && slot < 64 * (owner + 1) / workers);
+			assert_true(owner == last || owner == last + 1);
+			last = owner;
+			if (!session_read(&bench->state, slot, &session))
+				continue;
+			assert_int_equal(session.owner, owner);
+			for (unsigned i = 0; i < session.path_count; i++) {
+				assert_true(path_read(&bench->state, session.paths[i], &path));
+				assert_int_equal(path.owner, owner);
+			}
+		}
+		assert_int_equal(last, workers - 1);
+	}
+	bench_close(bench);
+}
+
+static int registered(void **unused)
+{
+	(void)unused;
+	urcu_qsbr_register_thread();
+	return 0;
+}
+
+static int unregistered(void **unused)
+{
+	(void)unused;
+	urcu_qsbr_unregister_thread();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whole_tables_stay_as_they_are),
+		cmocka_unit_test(any_damage_is_repaired),
+		cmocka_unit_test(owners_follow_the_number_of_workers),
+	};
+
+	return cmocka_run_group_tests_name("adopt", tests, registered, unregistered);
+}

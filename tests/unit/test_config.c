@@ -1,0 +1,693 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_config: config.yaml from text to struct config: every key, defaults,
+ * bounds, sizes, files. What is refused, and how: test_config_errors. Run it
+ * from the top of the tree: it reads config.yaml.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "control/config.h"
+#include "control/config_keys.h"
+#include "tests/unit/config_text.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct config parse_good(const char *text)
+{
+	struct config config;
+	char *messages;
+
+	if (parse_bytes(text, strlen(text), &config, &messages) != 0)
+		fail_msg("refused:\n%s", messages);
+	assert_string_equal(messages, "");
+	free(messages);
+	return config;
+}
+
+static char *read_file(const char *path, size_t *len)
+{
+	FILE *file = fopen(path, "r");
+	char *text = calloc(1, 65536);
+
+	if (!file)
+		fail_msg("%s: run this from the top of the tree", path);
+	*len = fread(text, 1, 65535, file);
+	fclose(file);
+	return text;
+}
+
+static struct addr ip(const char *text)
+{
+	struct addr addr = { 0 };
+
+	if (inet_pton(AF_INET, text, &addr.bytes[12]) == 1)
+		addr.bytes[10] = addr.bytes[11] = 0xff;
+	else
+		assert_int_equal(inet_pton(AF_INET6, text, addr.bytes), 1);
+	return addr;
+}
+
+static void assert_ip(struct addr addr, const char *text)
+{
+	struct addr want = ip(text);
+
+	assert_memory_equal(addr.bytes, want.bytes, sizeof(want.bytes));
+}
+
+/* --- what is taken ------------------------------------------------------------------------------ */
+
+static void assert_defaults(const struct config *c)
+{
+	assert_int_equal(c->listener_count, 1);
+	assert_string_equal(c->listeners[0].name, "udp");
+	assert_int_equal(c->listeners[0].mode, LISTENER_QUIC);
+	assert_true(c->listeners[0].any_address);
+	assert_int_equal(c->listeners[0].address.port, 443);
+	assert_false(c->log_requests);
+	assert_int_equal(c->fast_path, FAST_PATH_KERNEL);
+	assert_int_equal(c->xdp.interface_count, 0);
+	assert_int_equal(c->xdp.mode, XDP_MODE_AUTO);
+	assert_int_equal(c->xdp.busy_poll, BUSY_POLL_ADAPTIVE);
+	assert_int_equal(c->xdp.workers, 0);
+	assert_int_equal(c->xdp.zero_copy, ZERO_COPY_AUTO);
+	assert_int_equal(c->relay.address_count, 0);
+	assert_int_equal(c->relay.port_ranges[0][1] | c->relay.port_ranges[1][1], 0);
+	assert_int_equal(c->relay.restart_grace_s, 60);
+	assert_string_equal(c->relay.run_dir, "/run/sluice");
+	assert_int_equal(c->limits.sessions, 65536);
+	assert_int_equal(c->limits.aliases_per_session, 8);
+	assert_int_equal(c->limits.pending_handshakes, 4096);
+	assert_int_equal(c->limits.pending_bytes_per_handshake, 16384);
+	assert_int_equal(c->limits.pending_seconds, 5);
+	assert_int_equal(c->limits.new_sessions_per_s_per_source, 200);
+	assert_int_equal(c->limits.idle_timeout_s, 180);
+	assert_int_equal(c->limits.idle_timeout_unconfirmed_s, 10);
+	assert_int_equal(c->api.port, 8080);
+	assert_string_equal(c->api.address, "");
+	assert_string_equal(c->api.token_file, "");
+	assert_false(c->api.log_requests);
+	assert_false(c->redis.enabled);
+	assert_string_equal(c->redis.address, "localhost:6379");
+	assert_string_equal(c->redis.password, "");
+	assert_int_equal(c->redis.db, 0);
+	assert_string_equal(c->redis.channel, "porter_routes");
+	assert_false(c->agones.enabled);
+	assert_string_equal(c->agones.namespace, "default");
+	assert_string_equal(c->agones.allocator_host, "");
+	assert_string_equal(c->agones.allocator_client_cert, "");
+	assert_string_equal(c->agones.allocator_client_key, "");
+	assert_string_equal(c->agones.allocator_ca_cert, "");
+	assert_int_equal(c->log.level, CONFIG_LOG_INFO);
+	assert_int_equal(c->log.format, CONFIG_LOG_TEXT);
+	assert_int_equal(c->route_count, 0);
+}
+
+static void test_defaults(void **state)
+{
+	static const char *const texts[] = {
+		"", "# nothing\n", "---\n", "--- {}\n", "~\n", "{}", "\xef\xbb\xbf# byte order mark\n",
+		"udp:\nlisteners:\nfast_path:\nxdp:\nrelay:\nlimits:\napi:\nredis:\nagones:\nquic_lb:\n"
+		"firehose:\nlog:\nroutes:\n",
+		"redis: {address: '', channel: '', password: ~}\nagones: {namespace: ''}\n"
+		"relay: {run_dir: '', ports: ''}\n",
+		"listeners: []\nroutes: []\nquic_lb: []\nfirehose: {}\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(texts); i++) {
+		struct config config = parse_good(texts[i]);
+
+		assert_defaults(&config);
+		config_free(&config);
+	}
+}
+
+static void assert_named(const struct config_mapping *mapping, const char *text, const char *what)
+{
+	for (unsigned i = 0; i < mapping->key_count; i++) {
+		const struct config_key *key = &mapping->keys[i];
+		char wanted[64];
+
+		snprintf(wanted, sizeof(wanted), "%s:", key->name);
+		if (!strstr(text, wanted))
+			fail_msg("%s does not show %s", what, key->name);
+		if (key->mapping)
+			assert_named(key->mapping, text, what);
+		if (key->list && key->list->item.mapping)
+			assert_named(key->list->item.mapping, text, what);
+	}
+}
+
+/* The file shipped says what the defaults are; it must not lie, and name every key there is. */
+static void test_shipped_file(void **state)
+{
+	struct config config;
+	char *text;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(config_load("config.yaml", &config, stderr), 0);
+	assert_defaults(&config);
+	config_free(&config);
+	text = read_file("config.yaml", &len);
+	assert_named(&config_keys, text, "config.yaml");
+	free(text);
+}
+
+/* Without the signs of comments before the examples, those must be right too. */
+static void test_shipped_examples(void **state)
+{
+	struct config config;
+	size_t len;
+	char *text = read_file("config.yaml", &len), *at;
+
+	(void)state;
+	for (at = text; (at = strstr(at, "#  - {")); at++)
+		at[0] = ' ';
+	while ((at = strstr(text, "listeners: []")) || (at = strstr(text, "routes: []")))
+		memcpy(strchr(at, '['), "  ", 2);
+	config = parse_good(text);
+	assert_int_equal(config.listener_count, 2);
+	assert_int_equal(config.route_count, 3);
+	config_free(&config);
+	free(text);
+}
+
+static void test_porter_file(void **state)
+{
+	struct config c = parse_good("udp:\n"
+				     "  port: 5520\n"
+				     "  log_requests: true\n"
+				     "\n"
+				     "api:\n"
+				     "  port: 9090\n"
+				     "  log_requests: true\n"
+				     "\n"
+				     "redis:\n"
+				     "  enabled: true\n"
+				     "  address: \"redis.internal:6380\"\n"
+				     "  password: \"hunter 2\"\n"
+				     "  db: 3\n"
+				     "  channel: \"porter_routes_eu\"\n"
+				     "\n"
+				     "agones:\n"
+				     "  enabled: true\n"
+				     "  namespace: \"games\"\n"
+				     "  allocator_host: \"agones-allocator.agones-system.svc.cluster.local\"\n"
+				     "  allocator_client_cert: \"/etc/porter/tls/client.crt\"\n"
+				     "  allocator_client_key: \"/etc/porter/tls/client.key\"\n"
+				     "  allocator_ca_cert: \"/etc/porter/tls/ca.crt\"\n"
+				     "\n"
+				     "routes:\n"
+				     "  - fqdn: \"lobby.example.com\"\n"
+				     "    type: \"simple\"\n"
+				     "    target: \"127.0.0.1:5521\"\n"
+				     "  - fqdn: \"play.example.com\"\n"
+				     "    type: \"agones\"\n"
+				     "    target: \"hytale-fleet\"\n");
+
+	(void)state;
+	assert_int_equal(c.listener_count, 1);
+	assert_string_equal(c.listeners[0].name, "udp");
+	assert_true(c.listeners[0].any_address);
+	assert_int_equal(c.listeners[0].address.port, 5520);
+	assert_true(c.log_requests);
+	assert_int_equal(c.api.port, 9090);
+	assert_true(c.api.log_requests);
+	assert_true(c.redis.enabled);
+	assert_string_equal(c.redis.address, "redis.internal:6380");
+	assert_string_equal(c.redis.password, "hunter 2");
+	assert_int_equal(c.redis.db, 3);
+	assert_string_equal(c.redis.channel, "porter_routes_eu");
+	assert_true(c.agones.enabled);
+	assert_string_equal(c.agones.namespace, "games");
+	assert_string_equal(c.agones.allocator_host, "agones-allocator.agones-system.svc.cluster.local");
+	assert_string_equal(c.agones.allocator_client_cert, "/etc/porter/tls/client.crt");
+	assert_string_equal(c.agones.allocator_client_key, "/etc/porter/tls/client.key");
+	assert_string_equal(c.agones.allocator_ca_cert, "/etc/porter/tls/ca.crt");
+	assert_int_equal(c.route_count, 2);
+	assert_string_equal(c.routes[0].fqdn, "lobby.example.com");
+	assert_int_equal(c.routes[0].type, ROUTE_SIMPLE);
+	assert_string_equal(c.routes[0].target, "127.0.0.1:5521");
+	assert_ip(c.routes[0].address.addr, "127.0.0.1");
+	assert_int_equal(c.routes[0].address.port, 5521);
+	assert_int_equal(c.routes[0].line, 25);
+	assert_string_equal(c.routes[1].fqdn, "play.example.com");
+	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
+	assert_string_equal(c.routes[1].target, "hytale-fleet");
+	config_free(&c);
+}
+
+static const char every_key[] =
+	"udp: {port: 4433, log_requests: yes}\n"
+	"listeners:\n"
+	"  - {name: game-1_A, mode: quic, address: '203.0.113.5:443'}\n"
+	"  - {address: '[2001:db8::5]:443', name: game6}\n"
+	"  - {name: any, address: '*:444'}\n"
+	"  - {name: any2, address: ':445'}\n"
+	"fast_path: userspace\n"
+	"xdp: {interfaces: [eth0, \"wan.100\"], mode: generic, busy_poll: never, workers: 64, zero_copy: always}\n"
+	"relay: {addresses: [10.0.0.1, '2001:db8::1'], ports: '1024-32767,61000-65535', restart_grace: 5,\n"
+	"  run_dir: /tmp/s}\n"
+	"limits: {sessions: 64, aliases_per_session: 0, pending_handshakes: 16, pending_bytes_per_handshake: 2400,\n"
+	"  pending_seconds: 60, new_sessions_per_s_per_source: 1000000, idle_timeout: 86400,\n"
+	"  idle_timeout_unconfirmed: 3600}\n"
+	"api: {port: 1, address: '::1', token_file: /etc/sluice/token, log_requests: On}\n"
+	"redis: {enabled: TRUE, address: '[::1]:6379', password: 0123, db: 15, channel: c}\n"
+	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
+	"  allocator_ca_cert: a}\n"
+	"quic_lb: []\n"
+	"firehose: {}\n"
+	"log: {level: debug, format: json}\n"
+	"routes:\n"
+	"  - {fqdn: GAME1.Example.COM., type: simple, target: '10.0.0.5:7777', migration: pinned}\n"
+	"  - fqdn: '*._under_score.example.com'\n"
+	"    type: agones\n"
+	"    target: my-fleet\n"
+	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n";
+
+static void test_every_key(void **state)
+{
+	struct config c = parse_good(every_key);
+
+	(void)state;
+	assert_int_equal(c.listener_count, 5);
+	assert_string_equal(c.listeners[0].name, "game-1_A");
+	assert_int_equal(c.listeners[0].mode, LISTENER_QUIC);
+	assert_false(c.listeners[0].any_address);
+	assert_ip(c.listeners[0].address.addr, "203.0.113.5");
+	assert_int_equal(c.listeners[0].address.port, 443);
+	assert_string_equal(c.listeners[1].name, "game6");
+	assert_ip(c.listeners[1].address.addr, "2001:db8::5");
+	assert_true(c.listeners[2].any_address);
+	assert_int_equal(c.listeners[2].address.port, 444);
+	assert_true(c.listeners[3].any_address);
+	assert_int_equal(c.listeners[3].address.port, 445);
+	assert_string_equal(c.listeners[4].name, "udp");
+	assert_true(c.listeners[4].any_address);
+	assert_int_equal(c.listeners[4].address.port, 4433);
+	assert_true(c.log_requests);
+	assert_int_equal(c.fast_path, FAST_PATH_USERSPACE);
+	assert_int_equal(c.xdp.interface_count, 2);
+	assert_string_equal(c.xdp.interfaces[0], "eth0");
+	assert_string_equal(c.xdp.interfaces[1], "wan.100");
+	assert_int_equal(c.xdp.mode, XDP_MODE_GENERIC);
+	assert_int_equal(c.xdp.busy_poll, BUSY_POLL_NEVER);
+	assert_int_equal(c.xdp.workers, 64);
+	assert_int_equal(c.xdp.zero_copy, ZERO_COPY_ALWAYS);
+	assert_int_equal(c.relay.address_count, 2);
+	assert_ip(c.relay.addresses[0], "10.0.0.1");
+	assert_ip(c.relay.addresses[1], "2001:db8::1");
+	assert_int_equal(c.relay.port_ranges[0][0], 1024);
+	assert_int_equal(c.relay.port_ranges[0][1], 32767);
+	assert_int_equal(c.relay.port_ranges[1][0], 61000);
+	assert_int_equal(c.relay.port_ranges[1][1], 65535);
+	assert_int_equal(c.relay.restart_grace_s, 5);
+	assert_string_equal(c.relay.run_dir, "/tmp/s");
+	assert_int_equal(c.limits.sessions, 64);
+	assert_int_equal(c.limits.aliases_per_session, 0);
+	assert_int_equal(c.limits.pending_handshakes, 16);
+	assert_int_equal(c.limits.pending_bytes_per_handshake, 2400);
+	assert_int_equal(c.limits.pending_seconds, 60);
+	assert_int_equal(c.limits.new_sessions_per_s_per_source, 1000000);
+	assert_int_equal(c.limits.idle_timeout_s, 86400);
+	assert_int_equal(c.limits.idle_timeout_unconfirmed_s, 3600);
+	assert_int_equal(c.api.port, 1);
+	assert_string_equal(c.api.address, "::1");
+	assert_string_equal(c.api.token_file, "/etc/sluice/token");
+	assert_true(c.api.log_requests);
+	assert_true(c.redis.enabled);
+	assert_string_equal(c.redis.address, "[::1]:6379");
+	assert_string_equal(c.redis.password, "0123");
+	assert_int_equal(c.redis.db, 15);
+	assert_string_equal(c.redis.channel, "c");
+	assert_true(c.agones.enabled);
+	assert_string_equal(c.agones.namespace, "n");
+	assert_string_equal(c.agones.allocator_host, "h");
+	assert_string_equal(c.agones.allocator_client_cert, "c");
+	assert_string_equal(c.agones.allocator_client_key, "k");
+	assert_string_equal(c.agones.allocator_ca_cert, "a");
+	assert_int_equal(c.log.level, CONFIG_LOG_DEBUG);
+	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
+	assert_int_equal(c.route_count, 3);
+	assert_string_equal(c.routes[0].fqdn, "game1.example.com");
+	assert_int_equal(c.routes[0].migration, MIGRATION_PINNED);
+	assert_ip(c.routes[0].address.addr, "10.0.0.5");
+	assert_int_equal(c.routes[0].address.port, 7777);
+	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
+	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
+	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
+	assert_int_equal(c.routes[1].line, 23);
+	assert_string_equal(c.routes[2].fqdn, "*");
+	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
+	assert_ip(c.routes[2].address.addr, "2001:db8::5");
+	assert_int_equal(c.routes[2].address.port, 1);
+	config_free(&c);
+}
+
+static void test_every_key_is_every_key(void **state)
+{
+	(void)state;
+	assert_named(&config_keys, every_key, "every_key");
+}
+
+/* --- listeners ---------------------------------------------------------------------------------- */
+
+static void test_udp_beside_listeners(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		unsigned count;
+		const char *last;
+	} rows[] = {
+		{ "no listeners: udp alone", "log: {level: info}", 1, "udp" },
+		{ "listeners alone: no udp", "listeners: [{name: a, address: '*:443'}]", 1, "a" },
+		{ "udp left empty is not given", "udp:\nlisteners: [{name: a, address: '*:443'}]", 1, "a" },
+		{ "both", "udp: {port: 444}\nlisteners: [{name: a, address: '*:443'}]", 2, "udp" },
+		{ "both, udp with its default port", "listeners: [{name: a, address: '*:444'}]\nudp: {}", 2, "udp" },
+		{ "one address, two ports",
+		  "listeners: [{name: a, address: '10.0.0.1:1'}, {name: b, address: '10.0.0.1:2'}]",
+		  2, "b" },
+		{ "one port, two addresses",
+		  "listeners: [{name: a, address: '10.0.0.1:1'}, {name: b, address: '10.0.0.2:1'}]",
+		  2, "b" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct config config = parse_good(rows[i].text);
+
+		if (config.listener_count != rows[i].count ||
+		    strcmp(config.listeners[rows[i].count - 1].name, rows[i].last) != 0)
+			fail_msg("%s: %u listeners, the last %s", rows[i].name, config.listener_count,
+				 config.listeners[config.listener_count - 1].name);
+		config_free(&config);
+	}
+}
+
+/* --- bounds ------------------------------------------------------------------------------------- */
+
+static void test_names_at_their_bounds(void **state)
+{
+	struct config config;
+
+	(void)state;
+	config = parse_good(ROUTE(NAME253 ".")); /* the last dot does not count */
+	assert_string_equal(config.routes[0].fqdn, NAME253);
+	config_free(&config);
+	config = parse_good(ROUTE("*.A"));
+	assert_string_equal(config.routes[0].fqdn, "*.a");
+	config_free(&config);
+	config = parse_good("xdp: {interfaces: [abcdefghijklmno]}\n"
+			    "listeners: [{name: abcdefghijklmnopqrstuvwxyz01234, address: '*:65535'}]\n");
+	assert_string_equal(config.xdp.interfaces[0], "abcdefghijklmno");
+	assert_string_equal(config.listeners[0].name, "abcdefghijklmnopqrstuvwxyz01234");
+	assert_int_equal(config.listeners[0].address.port, 65535);
+	config_free(&config);
+	config = parse_good("relay: {ports: '1024-1024,1025-65535'}");
+	assert_int_equal(config.relay.port_ranges[0][1], 1024);
+	assert_int_equal(config.relay.port_ranges[1][0], 1025);
+	config_free(&config);
+}
+
+static void test_longest_string(void **state)
+{
+	char text[8192], *messages;
+	struct config config;
+
+	(void)state;
+	snprintf(text, sizeof(text), "redis: {channel: %0*d}", 4095, 0);
+	config = parse_good(text);
+	assert_int_equal(strlen(config.redis.channel), 4095);
+	config_free(&config);
+	snprintf(text, sizeof(text), "redis: {channel: %0*d}", 4096, 0);
+	assert_int_equal(parse_bytes(text, strlen(text), &config, &messages), -1);
+	assert_string_equal(messages, "c.yaml:1: redis.channel: 0000000000000000000000000000000000000000"
+				      "00000000000000000000...: must be at most 4095 bytes\n");
+	free(messages);
+}
+
+static char *listeners_text(unsigned count, const char *tail)
+{
+	char *text = calloc(1, 65536), *to = text;
+
+	to += sprintf(to, "listeners:\n");
+	for (unsigned i = 0; i < count; i++)
+		to += sprintf(to, "- {name: l%u, address: '*:%u'}\n", i, 1000 + i);
+	strcpy(to, tail);
+	return text;
+}
+
+static void test_listeners_at_their_bound(void **state)
+{
+	struct config config;
+	char *messages, *text = listeners_text(64, "");
+
+	(void)state;
+	config = parse_good(text);
+	assert_int_equal(config.listener_count, 64);
+	config_free(&config);
+	free(text);
+
+	text = listeners_text(66, "");
+	assert_int_equal(parse_bytes(text, strlen(text), &config, &messages), -1);
+	assert_string_equal(messages, "c.yaml:66: listeners[64]: too many: must be at most 64\n");
+	free(messages);
+	free(text);
+
+	text = listeners_text(64, "udp: {}\n");
+	assert_int_equal(parse_bytes(text, strlen(text), &config, &messages), -1);
+	assert_string_equal(messages, "c.yaml:66: udp: too many: must be at most 64 listeners with this one\n");
+	free(messages);
+	free(text);
+}
+
+/* --- sizes ------------------------------------------------------------------------------------- */
+
+/* Each in an allocation of exactly its size, for the sanitizer to watch its end. */
+static void parse_prefixes(const char *text, size_t len)
+{
+	for (size_t n = 0; n <= len; n++) {
+		char *copy = malloc(n), *messages;
+		struct config config;
+		int result;
+
+		memcpy(copy, text, n);
+		result = parse_bytes(copy, n, &config, &messages);
+		assert_true((result == 0) == (messages[0] == '\0'));
+		config_free(&config);
+		free(messages);
+		free(copy);
+	}
+}
+
+static void test_prefixes(void **state)
+{
+	size_t len;
+	char *text = read_file("config.yaml", &len);
+
+	(void)state;
+	parse_prefixes(text, len);
+	parse_prefixes(every_key, sizeof(every_key) - 1);
+	free(text);
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void test_100k_routes(void **state)
+{
+	enum { ROUTES = 100000, LINE_MAX_BYTES = 96 };
+	char *text = malloc((size_t)ROUTES * LINE_MAX_BYTES), *to = text, *messages;
+	struct config config;
+	double begin, took;
+
+	(void)state;
+	to += sprintf(to, "routes:\n");
+	for (int i = 0; i < ROUTES; i++)
+		to += sprintf(to, "  - {fqdn: \"game%d.example.com\", type: simple, target: \"10.1.%d.%d:%d\"}\n", i,
+			      i >> 8 & 255, i & 255, 1024 + i % 60000);
+	begin = cpu_seconds();
+	config = parse_good(text);
+	took = cpu_seconds() - begin;
+	print_message("%d routes (%zu bytes): %.2f s\n", ROUTES, (size_t)(to - text), took);
+	assert_int_equal(config.route_count, ROUTES);
+	assert_string_equal(config.routes[ROUTES - 1].fqdn, "game99999.example.com");
+	assert_int_equal(config.routes[ROUTES - 1].line, ROUTES + 1);
+	assert_int_equal(config.routes[ROUTES - 1].address.port, 1024 + 99999 % 60000);
+	config_free(&config);
+	/* Comparing each with each takes a minute; the rest is for sanitizers and slow machines. */
+	assert_true(took < 5);
+
+	to += sprintf(to, "  - {fqdn: \"game7.example.com\", type: simple, target: \"10.0.0.1:1\"}\n");
+	assert_int_equal(parse_bytes(text, (size_t)(to - text), &config, &messages), -1);
+	assert_string_equal(messages, "c.yaml:100002: routes[100000].fqdn: game7.example.com: "
+				      "must be given once (first on line 9)\n");
+	free(messages);
+	free(text);
+}
+
+static void test_too_large(void **state)
+{
+	size_t len = (64 << 20) + 1;
+	struct config config;
+	char *text = malloc(len), *messages;
+
+	(void)state;
+	memset(text, '\n', len);
+	assert_int_equal(parse_bytes(text, len, &config, &messages), -1);
+	assert_string_equal(messages, "c.yaml: 67108865 bytes: must be at most 67108864\n");
+	free(messages);
+	free(text);
+}
+
+/* --- files ------------------------------------------------------------------------------------- */
+
+static int load(const char *path, struct config *config, char **messages)
+{
+	size_t size;
+	FILE *errors = open_memstream(messages, &size);
+	int result = config_load(path, config, errors);
+
+	fclose(errors);
+	return result;
+}
+
+static void test_load(void **state)
+{
+	char path[] = "/tmp/sluice-test-config-XXXXXX", *messages, wanted[128];
+	static const char text[] = "limits:\n  sessions: 3\n";
+	struct config config;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(load(path, &config, &messages), -1);
+	snprintf(wanted, sizeof(wanted), "%s:2: limits.sessions: 3: must be an integer from 64 to 4194304\n", path);
+	assert_string_equal(messages, wanted);
+	free(messages);
+
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(load(path, &config, &messages), 0);
+	assert_string_equal(messages, "");
+	assert_defaults(&config);
+	config_free(&config);
+	free(messages);
+
+	/* more than the first read, and sparse beyond the bound: neither is cut off in silence */
+	assert_int_equal(ftruncate(fd, (64 << 20) + 100), 0);
+	assert_int_equal(load(path, &config, &messages), -1);
+	snprintf(wanted, sizeof(wanted), "%s: ", path);
+	assert_memory_equal(messages, wanted, strlen(wanted));
+	assert_non_null(strstr(messages, "must be at most 67108864"));
+	free(messages);
+	close(fd);
+	unlink(path);
+
+	assert_int_equal(load("/nonexistent/c.yaml", &config, &messages), -1);
+	assert_string_equal(messages, "/nonexistent/c.yaml: cannot be read: No such file or directory\n");
+	free(messages);
+	assert_int_equal(load("/tmp", &config, &messages), -1);
+	assert_string_equal(messages, "/tmp: cannot be read: Is a directory\n");
+	free(messages);
+}
+
+static void test_load_large_file(void **state)
+{
+	char path[] = "/tmp/sluice-test-config-XXXXXX", *messages;
+	struct config config;
+	int fd = mkstemp(path);
+	FILE *file = fdopen(fd, "w");
+
+	(void)state;
+	assert_non_null(file);
+	fprintf(file, "routes:\n");
+	for (int i = 0; i < 3000; i++)
+		fprintf(file, "- {fqdn: game%d.example.com, type: agones, target: fleet%d}\n", i, i);
+	fclose(file);
+	assert_int_equal(load(path, &config, &messages), 0);
+	assert_int_equal(config.route_count, 3000);
+	assert_string_equal(config.routes[2999].target, "fleet2999");
+	config_free(&config);
+	free(messages);
+	unlink(path);
+}
+
+/* --- addresses --------------------------------------------------------------------------------- */
+
+static void test_address_parse(void **state)
+{
+	static const struct {
+		const char *text, *ip; /* NULL: refused */
+		uint16_t port;
+	} rows[] = {
+		{ "1.2.3.4:5", "1.2.3.4", 5 },
+		{ "255.255.255.255:65535", "255.255.255.255", 65535 },
+		{ "[2001:db8::1]:5", "2001:db8::1", 5 },
+		{ "[::]:1", "::", 1 },
+		{ "[::ffff:1.2.3.4]:5", "1.2.3.4", 5 },
+		{ "[2001:0db8:1111:2222:3333:4444:5555:6666]:65535", "2001:db8:1111:2222:3333:4444:5555:6666", 65535 },
+		{ .text = "" }, { .text = ":" }, { .text = ":5" }, { .text = "1.2.3.4" }, { .text = "1.2.3.4:" },
+		{ .text = "1.2.3.4:0" }, { .text = "1.2.3.4:65536" }, { .text = "1.2.3.4:05" },
+		{ .text = "1.2.3.4:+5" }, { .text = "1.2.3.4: 5" }, { .text = "1.2.3.4:5 " }, { .text = " 1.2.3.4:5" },
+		{ .text = "1.2.3.4:99999999999999999999" }, { .text = "1.2.3:5" }, { .text = "1.2.3.4.5:5" },
+		{ .text = "01.2.3.4:5" }, { .text = "[1.2.3.4]:5" }, { .text = "::1:5" }, { .text = "[::1]" },
+		{ .text = "[::1]5" }, { .text = "[::1:5" }, { .text = "::1]:5" }, { .text = "[]:5" }, { .text = "]:5" },
+		{ .text = "[:5" }, { .text = "[::1%lo]:5" }, { .text = "host:5" },
+		{ .text = "1.2.3.4.1.2.3.4.1.2.3.4.1.2.3.4.1.2.3.4.1.2.3.4.1.2.3.4:5" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct config_address address;
+		int result = config_address_parse(rows[i].text, &address);
+
+		if (result != (rows[i].ip ? 0 : -EINVAL))
+			fail_msg("'%s': %d", rows[i].text, result);
+		if (!rows[i].ip)
+			continue;
+		assert_ip(address.addr, rows[i].ip);
+		assert_int_equal(address.port, rows[i].port);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_shipped_file),
+		cmocka_unit_test(test_shipped_examples),
+		cmocka_unit_test(test_porter_file),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_every_key_is_every_key),
+		cmocka_unit_test(test_udp_beside_listeners),
+		cmocka_unit_test(test_names_at_their_bounds),
+		cmocka_unit_test(test_longest_string),
+		cmocka_unit_test(test_listeners_at_their_bound),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_100k_routes),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_load_large_file),
+		cmocka_unit_test(test_address_parse),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

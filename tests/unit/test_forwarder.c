@@ -1,0 +1,771 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unit tests of the forwarder: whole datagrams in, whole frames out, on plain
+ * memory and a clock of our own (tests/lib/forwarder_bench.h).
+ */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/lib/forwarder_bench.h"
+
+/* --- tests ------------------------------------------------------------------------------------------ */
+
+static void sni_names_the_backend_and_replies_come_back(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500], sent[1500];
+	size_t len = initial(sent, "a.test", "0001020304050607");
+	struct path_entry path;
+	struct tuple tuple = { plain_addr("192.0.2.1"), htons(CLIENT_PORT), 0 };
+	uint32_t slot;
+	struct endpoint endpoint;
+	struct addr listener = plain_addr(LISTENER);
+	uint16_t port;
+
+	(void)unused;
+	send_flow(bench, &(struct udp_flow){ "192.0.2.1", CLIENT_PORT, LISTENER, 443, 7, 0x2b }, sent, len);
+	assert_to_backend(bench, A);
+	assert_int_equal(bench->out[0].packet.ttl, 6);
+	assert_int_equal(bench->out[0].bytes[15], 0x2b);
+	assert_int_equal(bench->out[0].packet.payload_len_bytes, len);
+	assert_memory_equal(packet_payload(&bench->out[0].packet), sent, len);
+	port = relay_port(bench);
+
+	from_server(bench, A, port, datagram, opaque(datagram, QUIC_INITIAL, "", SERVER_CID, 1200));
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	assert_true(endpoint_find(&bench->state, &listener, htons(443), &slot, &endpoint));
+	tuple.endpoint = (uint16_t)slot;
+	assert_true(path_find(&bench->state, &tuple, &slot, &path));
+	assert_false(path.flags & PATH_CONFIRMED);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, opaque(datagram, QUIC_HANDSHAKE, SERVER_CID, "", 100));
+	assert_to_backend(bench, A);
+	assert_true(path_find(&bench->state, &tuple, &slot, &path));
+	assert_true(path.flags & PATH_CONFIRMED);
+	assert_int_equal(path.cid_len, 8);
+
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_to_backend(bench, A);
+	from_server(bench, A, port, datagram, short_header(datagram, "", 700));
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	bench_close(bench);
+}
+
+static void first_flight_over_two_datagrams_is_held_and_sent_in_order(void **unused)
+{
+	(void)unused;
+	for (unsigned first = 0; first < 2; first++) {
+		struct bench *bench = bench_open(64);
+		uint8_t halves[2][1500], zero_rtt[1500];
+		size_t len[2], zero_rtt_len = opaque(zero_rtt, QUIC_0RTT, "1011121314151617", "", 300);
+
+		initial_halves(halves, len, "b.test", "1011121314151617");
+		from(bench, "192.0.2.1", CLIENT_PORT, halves[first], len[first]);
+		assert_int_equal(bench->outputs, 0);
+		from(bench, "192.0.2.1", CLIENT_PORT, zero_rtt, zero_rtt_len);
+		assert_int_equal(bench->outputs, 0);
+		from(bench, "192.0.2.1", CLIENT_PORT, halves[!first], len[!first]);
+		assert_int_equal(bench->outputs, 3);
+		assert_memory_equal(packet_payload(&bench->out[0].packet), halves[first], len[first]);
+		assert_memory_equal(packet_payload(&bench->out[1].packet), zero_rtt, zero_rtt_len);
+		assert_memory_equal(packet_payload(&bench->out[2].packet), halves[!first], len[!first]);
+		for (unsigned i = 0; i < 3; i++) {
+			assert_int_equal(bench->out[i].packet.dst_port_be, htons(7002));
+			assert_int_equal(bench->out[i].packet.src_port_be, bench->out[0].packet.src_port_be);
+		}
+		assert_int_equal(bench->f.flights.used, 0);
+		/* 0-RTT that comes late is known by the client's own DCID. */
+		from(bench, "192.0.2.1", CLIENT_PORT, zero_rtt, zero_rtt_len);
+		assert_to_backend(bench, B);
+		bench_close(bench);
+	}
+}
+
+static void what_may_not_open_state_is_dropped_with_its_reason(void **unused)
+{
+	struct {
+		const char *name, *client, *sni, *dcid;
+		size_t cut;              /* datagram shortened to this; 0: whole */
+		size_t damage;           /* this byte flipped; 0: none */
+		enum drop_reason reason;
+	} rows[] = {
+		{ "no route for the name", "192.0.2.1", "c.test", "0001020304050607", 0, 0, DROP_NO_ROUTE },
+		{ "no name, no default route", "192.0.2.1", NULL, "0001020304050607", 0, 0, DROP_NO_ROUTE },
+		{ "DCID of 7 bytes", "192.0.2.1", "a.test", "00010203040506", 0, 0, DROP_DCID_TOO_SHORT },
+		{ "damaged payload", "192.0.2.1", "a.test", "0001020304050607", 0, 600, DROP_DECRYPT_FAILED },
+		{ "cut datagram", "192.0.2.1", "a.test", "0001020304050607", 1199, 0, DROP_MALFORMED_LONG },
+		{ "cut header", "192.0.2.1", "a.test", "0001020304050607", 10, 0, DROP_MALFORMED_LONG },
+		{ "from our own address", RELAY, "a.test", "0001020304050607", 0, 0, DROP_LOOP },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct bench *bench = bench_open(64);
+		uint8_t datagram[1500];
+		size_t len = initial(datagram, rows[i].sni, rows[i].dcid);
+
+		print_message("row: %s\n", rows[i].name);
+		if (rows[i].damage)
+			datagram[rows[i].damage] ^= 1;
+		from(bench, rows[i].client, CLIENT_PORT, datagram, rows[i].cut ? rows[i].cut : len);
+		assert_dropped(bench, rows[i].reason, 1);
+		assert_int_equal(bench->f.sessions.live, 0);
+		assert_int_equal(plain_count(&bench->state.paths), 0);
+		bench_close(bench);
+	}
+}
+
+static void small_initial_opens_nothing(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500], hello[500];
+	struct initial_spec spec = initial_spec_default();
+
+	(void)unused;
+	spec.size = 1199;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram,
+	     initial_write_crypto(datagram, &spec, hello, 0, client_hello_write(hello, "a.test", 0)));
+	assert_dropped(bench, DROP_INITIAL_TOO_SMALL, 1);
+	bench_close(bench);
+}
+
+static void packets_of_no_connection_are_dropped(void **unused)
+{
+	struct {
+		const char *name;
+		int kind;                /* enum quic_type; -1: short header */
+		size_t size;
+		enum drop_reason reason;
+	} rows[] = {
+		{ "0-RTT", QUIC_0RTT, 1200, DROP_NOT_INITIAL },
+		{ "Handshake", QUIC_HANDSHAKE, 1200, DROP_NOT_INITIAL },
+		{ "short header", -1, 1200, DROP_UNKNOWN_CID },
+		{ "short header of 20 bytes", -1, 20, DROP_MALFORMED_SHORT },
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct bench *bench = bench_open(64);
+		uint8_t datagram[1500];
+
+		print_message("row: %s\n", rows[i].name);
+		if (rows[i].kind < 0)
+			short_header(datagram, "0102030405060708", rows[i].size);
+		else
+			opaque(datagram, (enum quic_type)rows[i].kind, "0102030405060708", "", rows[i].size);
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, rows[i].size);
+		assert_dropped(bench, rows[i].reason, 1);
+		bench_close(bench);
+	}
+}
+
+static void unknown_version_goes_to_the_default_route_if_there_is_one(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	struct quic_cid dcid = cid_from_hex("0001020304050607"), scid = cid_from_hex("");
+	uint8_t datagram[1500];
+	uint16_t port;
+
+	(void)unused;
+	opaque_packet_write(datagram, QUIC_INITIAL, 0x1a2a3a4a, &dcid, &scid, 1200);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, 1200);
+	assert_dropped(bench, DROP_UNSUPPORTED_VERSION, 1);
+	assert_int_equal(route_set(&bench->routes, "*", B), 0);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, 1200);
+	assert_to_backend(bench, B);
+	port = relay_port(bench);
+	/* Version Negotiation, RFC 8999 s6: DCID empty, SCID the client's DCID, version 1. */
+	memcpy(datagram, "\x80\0\0\0\0\0\x08\0\1\2\3\4\5\6\7\0\0\0\1", 19);
+	from_server(bench, B, port, datagram, 19);
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_VERSION_NEGOTIATION], 1);
+	bench_close(bench);
+}
+
+static void wildcard_and_default_routes(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	assert_int_equal(route_set(&bench->routes, "*.games.test", A), 0);
+	assert_int_equal(route_set(&bench->routes, "*", B), 0);
+	from(bench, "192.0.2.1", 1, datagram, initial(datagram, "X.Games.TEST", "0001020304050607"));
+	assert_to_backend(bench, A);
+	from(bench, "192.0.2.1", 2, datagram, initial(datagram, "y.x.games.test", "0001020304050607"));
+	assert_to_backend(bench, B);
+	from(bench, "192.0.2.1", 3, datagram, initial(datagram, NULL, "0001020304050607"));
+	assert_to_backend(bench, B);
+	assert_int_equal(route_remove(&bench->routes, "*"), 0);
+	from(bench, "192.0.2.1", 4, datagram, initial(datagram, "y.x.games.test", "0001020304050607"));
+	assert_dropped(bench, DROP_NO_ROUTE, 1);
+	bench_close(bench);
+}
+
+/* RFC 9000 s8.1: three times what the client sent, until it has used the server's CID. */
+static void unconfirmed_client_gets_three_times_what_it_sent(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	uint16_t port;
+
+	(void)unused;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "a.test", "0001020304050607"));
+	port = relay_port(bench);
+	for (unsigned i = 0; i < 3; i++) {
+		from_server(bench, A, port, datagram, opaque(datagram, QUIC_INITIAL, "", SERVER_CID, 1200));
+		assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	}
+	from_server(bench, A, port, datagram, opaque(datagram, QUIC_HANDSHAKE, "", SERVER_CID, 30));
+	assert_dropped(bench, DROP_AMPLIFICATION, 1);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, opaque(datagram, QUIC_HANDSHAKE, SERVER_CID, "", 50));
+	from_server(bench, A, port, datagram, opaque(datagram, QUIC_HANDSHAKE, "", SERVER_CID, 1200));
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	bench_close(bench);
+}
+
+static void retry_keeps_the_session(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	struct initial_spec spec = initial_spec_default();
+	uint8_t datagram[1500], hello[500];
+	uint16_t port;
+
+	(void)unused;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "a.test", "0001020304050607"));
+	port = relay_port(bench);
+	from_server(bench, A, port, datagram, retry(datagram, "", "aabbccdd"));
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_RETRY], 1);
+	spec.dcid = spec.key_dcid = cid_from_hex("aabbccdd");
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram,
+	     initial_write_crypto(datagram, &spec, hello, 0, client_hello_write(hello, "a.test", 0)));
+	assert_to_backend(bench, A);
+	assert_int_equal(relay_port(bench), port);
+	assert_int_equal(bench->f.sessions.live, 1);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], 1);
+	bench_close(bench);
+}
+
+/* quinn and quic-go open connections to several names from one socket. */
+static void two_connections_of_one_socket_go_to_two_backends(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	uint16_t port_a, port_b;
+
+	(void)unused;
+	port_a = connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "a001020304050607", "a1a2a3a4");
+	port_b = connect_to(bench, "192.0.2.1", CLIENT_PORT, "b.test", "b001020304050607", "b1b2b3b4");
+	assert_int_not_equal(port_a, port_b);
+	for (unsigned i = 0; i < 3; i++) {
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "a1a2a3a4", 60));
+		assert_to_backend(bench, A);
+		assert_int_equal(relay_port(bench), port_a);
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "b1b2b3b4", 60));
+		assert_to_backend(bench, B);
+		assert_int_equal(relay_port(bench), port_b);
+	}
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "c1c2c3c4", 60));
+	assert_dropped(bench, DROP_AMBIGUOUS_4TUPLE, 1);
+	bench_close(bench);
+}
+
+/* A has taken up an alias already, so an unknown CID can only be b's. */
+static void unknown_cid_of_two_sessions_goes_to_the_one_without_alias(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "a001020304050607", "a1a2a3a4");
+	for (unsigned i = 0; i < 2; i++)
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "a5a6a7a8", 60));
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 1);
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "b.test", "b001020304050607", "b1b2b3b4");
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "b5b6b7b8", 60));
+	assert_to_backend(bench, B);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "a5a6a7a8", 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+/* Later connections of a socket whose paths are confirmed already learn aliases too. */
+static void second_connections_of_one_socket_learn_aliases(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	char dcid[17], cid[17];
+
+	(void)unused;
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(dcid, sizeof(dcid), "00000000000000%02x", i);
+		snprintf(cid, sizeof(cid), "ff000000000000%02x", i);
+		connect_to(bench, "192.0.2.1", CLIENT_PORT, i % 2 ? "b.test" : "a.test", dcid, cid);
+		assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], i + 1);
+		snprintf(cid, sizeof(cid), "aa000000000000%02x", i);
+		for (unsigned sight = 0; sight < 2; sight++) {
+			from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, cid, 60));
+			assert_to_backend(bench, i % 2 ? B : A);
+		}
+		assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], i + 1);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(cid, sizeof(cid), "aa000000000000%02x", i);
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, cid, 60));
+		assert_to_backend(bench, i % 2 ? B : A);
+	}
+	bench_close(bench);
+}
+
+static void equal_short_cids_of_two_backends_do_not_mix(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", 1, "a.test", "a001020304050607", "c1c2c3c4");
+	connect_to(bench, "192.0.2.2", 2, "b.test", "b001020304050607", "c1c2c3c4");
+	for (unsigned i = 0; i < 2; i++) {
+		from(bench, "192.0.2.1", 1, datagram, short_header(datagram, "c1c2c3c4", 60));
+		assert_to_backend(bench, A);
+		from(bench, "192.0.2.2", 2, datagram, short_header(datagram, "c1c2c3c4", 60));
+		assert_to_backend(bench, B);
+	}
+	bench_close(bench);
+}
+
+static void changed_address_gets_a_path_of_its_own(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	uint16_t old, new;
+
+	(void)unused;
+	old = connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
+	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_to_backend(bench, A);
+	new = relay_port(bench);
+	assert_int_not_equal(old, new);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_PATH_MIGRATED], 1);
+	from_server(bench, A, new, datagram, short_header(datagram, "", 60));
+	assert_to_client(bench, "198.51.100.9", 777);
+	from_server(bench, A, old, datagram, short_header(datagram, "", 60));
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	/* The backend has answered there: the next packet makes the path the kernel's. */
+	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_int_equal(relay_port(bench), new);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_int_equal(relay_port(bench), old);
+	bench_close(bench);
+}
+
+static void alias_survives_a_changed_address(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "1122334455667788", 60));
+	assert_to_backend(bench, A);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 0);
+	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, "1122334455667788", 60));
+	assert_dropped(bench, DROP_UNKNOWN_CID, 1);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "1122334455667788", 60));
+	assert_to_backend(bench, A);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 1);
+	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, "1122334455667788", 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+/* aliases_per_session is 2 here: the oldest alias goes, the handshake's CID stays. */
+static void aliases_are_capped(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	static const char *const aliases[] = { "1122334455667701", "1122334455667702", "1122334455667703" };
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
+	for (unsigned i = 0; i < 6; i++)
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, aliases[i / 2], 60));
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 3);
+	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, aliases[0], 60));
+	assert_dropped(bench, DROP_UNKNOWN_CID, 1);
+	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_to_backend(bench, A);
+	from(bench, "192.0.2.8", 8, datagram, short_header(datagram, aliases[2], 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+static void seen_cid_cannot_eat_every_relay_port(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
+	for (unsigned i = 0; i < PATHS_UNANSWERED_MAX; i++) {
+		from(bench, "198.51.100.9", (uint16_t)(100 + i), datagram, short_header(datagram, SERVER_CID, 60));
+		assert_to_backend(bench, A);
+	}
+	from(bench, "198.51.100.9", 200, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_dropped(bench, DROP_UNANSWERED_PATHS, 1);
+	bench->f.now_s += PATH_UNANSWERED_S;
+	from(bench, "198.51.100.9", 200, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_to_backend(bench, A);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+/* Chromium: zero-length client CID; and servers with a zero-length CID of their own. */
+static void zero_length_server_cid_is_confirmed_by_a_short_answer(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	uint16_t port;
+
+	(void)unused;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "a.test", "0001020304050607"));
+	port = relay_port(bench);
+	from_server(bench, A, port, datagram, opaque(datagram, QUIC_INITIAL, "", "", 1200));
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, opaque(datagram, QUIC_HANDSHAKE, "", "", 100));
+	assert_to_backend(bench, A);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "", 60));
+	assert_to_backend(bench, A);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], 0);
+	from_server(bench, A, port, datagram, short_header(datagram, "", 60));
+	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], 1);
+	bench_close(bench);
+}
+
+static void backend_may_only_speak_for_its_own_sessions(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	uint16_t port = connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
+
+	(void)unused;
+	from_server(bench, B, port, datagram, short_header(datagram, "", 60));
+	assert_dropped(bench, DROP_UNKNOWN_RELAY_PORT, 1);
+	from_server(bench, A, (uint16_t)(port + 1), datagram, short_header(datagram, "", 60));
+	assert_dropped(bench, DROP_UNKNOWN_RELAY_PORT, 2);
+	/* A CID of another session is not taken over. */
+	connect_to(bench, "192.0.2.2", 2, "b.test", "b001020304050607", "b1b2b3b4b5b6b7b8");
+	from_server(bench, A, port, datagram, opaque(datagram, QUIC_HANDSHAKE, "", "b1b2b3b4b5b6b7b8", 100));
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_CID_CONFLICT], 1);
+	from(bench, "192.0.2.2", 2, datagram, short_header(datagram, "b1b2b3b4b5b6b7b8", 60));
+	assert_to_backend(bench, B);
+	bench_close(bench);
+}
+
+static void client_waits_for_its_next_hop(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	bench->nexthop = NEXTHOP_WANTED;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "a.test", "0001020304050607"));
+	assert_int_equal(bench->outputs, 0);
+	assert_false(ring_is_empty(&bench->requests));
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "a.test", "0001020304050607"));
+	assert_int_equal(bench->outputs, 0);
+	forwarder_housekeeping(&bench->f, 1);
+	collect(bench);
+	assert_int_equal(bench->outputs, 0);
+	bench->nexthop = NEXTHOP_FOUND;
+	forwarder_housekeeping(&bench->f, 1);
+	collect(bench);
+	assert_int_equal(bench->outputs, 2);
+	assert_int_equal(bench->f.sessions.live, 1);
+	assert_int_equal(bench->f.flights.used, 0);
+	assert_int_equal(bench->f.flights.waiting, 0);
+	bench->nexthop = NEXTHOP_NO_ROUTE;
+	from(bench, "192.0.2.2", CLIENT_PORT, datagram, initial(datagram, "a.test", "0001020304050607"));
+	assert_dropped(bench, DROP_NO_NEXTHOP, 1);
+	bench_close(bench);
+}
+
+static void pending_flights_are_bounded(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t halves[2][1500];
+	size_t len[2];
+
+	(void)unused;
+	initial_halves(halves, len, "a.test", "0001020304050607");
+	for (unsigned i = 0; i < 5; i++)
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), halves[0], len[0]);
+	assert_dropped(bench, DROP_PENDING_FULL, 1);
+	assert_int_equal(bench->f.flights.used, 4);
+	/* The oldest went, the youngest is complete with its second half. */
+	from(bench, "192.0.2.1", 5, halves[1], len[1]);
+	assert_int_equal(bench->outputs, 2);
+	for (unsigned i = 0; i < 4; i++)
+		from(bench, "192.0.2.1", 4, halves[0], len[0]);
+	assert_dropped(bench, DROP_PENDING_BYTES, 1);
+	bench->f.now_ns += 5000000001;
+	forwarder_housekeeping(&bench->f, 1);
+	assert_dropped(bench, DROP_PENDING_TIMEOUT, 3);
+	assert_int_equal(bench->f.flights.used, 0);
+	bench_close(bench);
+}
+
+/* RFC 9000 s12.2: coalesced in any order; the name stands behind a 0-RTT packet. */
+static void initial_behind_zero_rtt_completes_a_flight(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t halves[2][1500], datagram[1500];
+	size_t len[2], zero_rtt_len = 60;
+
+	(void)unused;
+	initial_halves(halves, len, "a.test", "0001020304050607");
+	from(bench, "192.0.2.1", CLIENT_PORT, halves[0], len[0]);
+	opaque(datagram, QUIC_0RTT, "0001020304050607", "", zero_rtt_len);
+	memcpy(datagram + zero_rtt_len, halves[1], len[1]);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, zero_rtt_len + len[1]);
+	assert_int_equal(bench->outputs, 2);
+	assert_int_equal(bench->out[1].packet.payload_len_bytes, zero_rtt_len + len[1]);
+	bench_close(bench);
+}
+
+static void garbage_does_not_spoil_a_flight(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t halves[2][1500], garbage[1500];
+	size_t len[2];
+
+	(void)unused;
+	initial_halves(halves, len, "a.test", "0001020304050607");
+	from(bench, "192.0.2.1", CLIENT_PORT, halves[0], len[0]);
+	memcpy(garbage, halves[1], len[1]);
+	garbage[700] ^= 0x80;
+	from(bench, "192.0.2.1", CLIENT_PORT, garbage, len[1]);
+	assert_dropped(bench, DROP_DECRYPT_FAILED, 1);
+	from(bench, "192.0.2.1", CLIENT_PORT, halves[1], len[1]);
+	assert_int_equal(bench->outputs, 2);
+	bench_close(bench);
+}
+
+static void new_sessions_of_one_source_are_limited(void **unused)
+{
+	struct bench *bench = bench_open(128);
+	uint8_t datagram[1500];
+	size_t len = initial(datagram, "a.test", "0001020304050607");
+
+	(void)unused;
+	for (unsigned i = 0; i < 60; i++)
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, len);
+	assert_int_equal(bench->f.sessions.live, 50);
+	assert_dropped(bench, DROP_SOURCE_RATE, 10);
+	from(bench, "192.0.2.2", 1, datagram, len);
+	assert_to_backend(bench, A);
+	bench->f.now_ns += 1000000000;
+	from(bench, "192.0.2.1", 1000, datagram, len);
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+/* Full of confirmed sessions: refused. Full with unconfirmed ones: the oldest of them goes. */
+static void full_table_evicts_unconfirmed_sessions_only(void **unused)
+{
+	struct bench *bench = bench_open(8);
+	uint8_t datagram[1500];
+	char dcid[17], cid[17];
+
+	(void)unused;
+	for (unsigned i = 0; i < 7; i++) {
+		snprintf(dcid, sizeof(dcid), "00000000000000%02x", i);
+		snprintf(cid, sizeof(cid), "ff000000000000%02x", i);
+		connect_to(bench, "192.0.2.1", (uint16_t)(1 + i), "a.test", dcid, cid);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		from(bench, "192.0.2.2", (uint16_t)(1 + i), datagram, initial(datagram, "a.test", "0001020304050607"));
+		assert_to_backend(bench, A);
+	}
+	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_EVICTED], 1);
+	connect_to(bench, "192.0.2.2", 9, "a.test", "0001020304050608", "ff000000000000ff");
+	from(bench, "192.0.2.3", 1, datagram, initial(datagram, "a.test", "0001020304050607"));
+	assert_dropped(bench, DROP_SESSIONS_FULL, 1);
+	from(bench, "192.0.2.1", 1, datagram, short_header(datagram, "ff00000000000000", 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+static void idle_sessions_end_and_leave_nothing(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", 1, "a.test", "a001020304050607", "a1a2a3a4a5a6a7a8");
+	connect_to(bench, "192.0.2.1", 1, "b.test", "b001020304050607", "b1b2b3b4b5b6b7b8");
+	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, "a1a2a3a4a5a6a7a8", 60));
+	from(bench, "192.0.2.2", 2, datagram, initial(datagram, "a.test", "0001020304050607"));
+	assert_int_equal(bench->f.sessions.live, 3);
+	bench->f.now_s += 11;
+	forwarder_housekeeping(&bench->f, 64);
+	assert_int_equal(bench->f.sessions.live, 2);
+	bench->f.now_s += 180;
+	from(bench, "192.0.2.1", 1, datagram, short_header(datagram, "b1b2b3b4b5b6b7b8", 60));
+	forwarder_housekeeping(&bench->f, 64);
+	assert_int_equal(bench->f.sessions.live, 1);
+	from(bench, "192.0.2.1", 1, datagram, short_header(datagram, "b1b2b3b4b5b6b7b8", 60));
+	assert_to_backend(bench, B);
+	bench->f.now_s += 181;
+	forwarder_housekeeping(&bench->f, 64);
+	assert_int_equal(bench->f.sessions.live, 0);
+	assert_int_equal(plain_count(&bench->state.paths), 0);
+	assert_int_equal(plain_count(&bench->state.replies), 0);
+	assert_int_equal(plain_count(&bench->state.cids), 0);
+	bench_close(bench);
+}
+
+/* A socket that opens connection after connection to one backend. */
+static void sessions_of_one_path_are_capped(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	char dcid[17], cid[17];
+
+	(void)unused;
+	for (unsigned i = 0; i < SESSIONS_PER_PATH + 3; i++) {
+		snprintf(dcid, sizeof(dcid), "00000000000000%02x", i);
+		snprintf(cid, sizeof(cid), "ff000000000000%02x", i);
+		connect_to(bench, "192.0.2.1", 1, "a.test", dcid, cid);
+	}
+	assert_int_equal(bench->f.sessions.live, SESSIONS_PER_PATH);
+	assert_int_equal(plain_count(&bench->state.paths), 1);
+	from(bench, "192.0.2.1", 1, datagram, short_header(datagram, "ff00000000000000", 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+static void frame_of_another_worker_is_handed_over(void **unused)
+{
+	struct bench *bench = malloc(sizeof(*bench));
+	uint8_t datagram[1500];
+	unsigned mine = 0, handed = 0;
+	struct handover *handover;
+
+	(void)unused;
+	bench_open_workers(bench, 64, 0, 2);
+	for (unsigned i = 0; i < 8; i++) {
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, initial(datagram, "a.test", "0001020304050607"));
+		mine += bench->outputs;
+	}
+	while ((handover = ring_front(&bench->handovers))) {
+		assert_int_equal(handover->len_bytes, 1200 + 42);
+		assert_memory_equal(handover->frame + 42, datagram, 1200);
+		handed++;
+		ring_pop(&bench->handovers);
+	}
+	assert_int_equal(mine + handed, 8);
+	assert_true(mine > 0 && handed > 0);
+	bench_close(bench);
+}
+
+static void ttl_and_mtu_end_here(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
+	short_header(datagram, SERVER_CID, 1400);
+	send_flow(bench, &(struct udp_flow){ "192.0.2.1", CLIENT_PORT, LISTENER, 443, 1, 0 }, datagram, 60);
+	assert_dropped(bench, DROP_TTL_EXPIRED, 1);
+	plain_nexthop(&bench->state, TO_BACKENDS, 1, 1400);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, 1373);
+	assert_dropped(bench, DROP_EGRESS_MTU, 1);
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, 1372);
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+/* Every bit of a conversation flipped once: nothing is lost, nothing reaches a backend that was not named. */
+static void damaged_datagrams_lose_no_frame(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	size_t len = initial(datagram, "a.test", "0001020304050607");
+
+	(void)unused;
+	for (size_t bit = 0; bit < 60 * 8; bit++) {
+		datagram[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		from(bench, "192.0.2.1", (uint16_t)(1 + bit), datagram, len);
+		assert_int_equal(bench->outputs, 0);
+		datagram[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		bench->f.now_ns += 1000000000;
+	}
+	for (size_t cut = 1; cut < len; cut++) {
+		from(bench, "192.0.2.1", 1, datagram, cut);
+		assert_int_equal(bench->outputs, 0);
+	}
+	assert_int_equal(bench->f.sessions.live, 0);
+	bench_close(bench);
+}
+
+static int registered(void **unused)
+{
+	(void)unused;
+	urcu_qsbr_register_thread();
+	return 0;
+}
+
+static int unregistered(void **unused)
+{
+	(void)unused;
+	urcu_qsbr_unregister_thread();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sni_names_the_backend_and_replies_come_back),
+		cmocka_unit_test(first_flight_over_two_datagrams_is_held_and_sent_in_order),
+		cmocka_unit_test(what_may_not_open_state_is_dropped_with_its_reason),
+		cmocka_unit_test(small_initial_opens_nothing),
+		cmocka_unit_test(packets_of_no_connection_are_dropped),
+		cmocka_unit_test(unknown_version_goes_to_the_default_route_if_there_is_one),
+		cmocka_unit_test(wildcard_and_default_routes),
+		cmocka_unit_test(unconfirmed_client_gets_three_times_what_it_sent),
+		cmocka_unit_test(retry_keeps_the_session),
+		cmocka_unit_test(two_connections_of_one_socket_go_to_two_backends),
+		cmocka_unit_test(unknown_cid_of_two_sessions_goes_to_the_one_without_alias),
+		cmocka_unit_test(second_connections_of_one_socket_learn_aliases),
+		cmocka_unit_test(equal_short_cids_of_two_backends_do_not_mix),
+		cmocka_unit_test(changed_address_gets_a_path_of_its_own),
+		cmocka_unit_test(alias_survives_a_changed_address),
+		cmocka_unit_test(aliases_are_capped),
+		cmocka_unit_test(seen_cid_cannot_eat_every_relay_port),
+		cmocka_unit_test(zero_length_server_cid_is_confirmed_by_a_short_answer),
+		cmocka_unit_test(backend_may_only_speak_for_its_own_sessions),
+		cmocka_unit_test(client_waits_for_its_next_hop),
+		cmocka_unit_test(pending_flights_are_bounded),
+		cmocka_unit_test(initial_behind_zero_rtt_completes_a_flight),
+		cmocka_unit_test(garbage_does_not_spoil_a_flight),
+		cmocka_unit_test(new_sessions_of_one_source_are_limited),
+		cmocka_unit_test(full_table_evicts_unconfirmed_sessions_only),
+		cmocka_unit_test(idle_sessions_end_and_leave_nothing),
+		cmocka_unit_test(sessions_of_one_path_are_capped),
+		cmocka_unit_test(frame_of_another_worker_is_handed_over),
+		cmocka_unit_test(ttl_and_mtu_end_here),
+		cmocka_unit_test(damaged_datagrams_lose_no_frame),
+	};
+
+	return cmocka_run_group_tests_name("forwarder", tests, registered, unregistered);
+}
