@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# lib: what every end-to-end scenario needs. A scenario sources it, sets the
+# testbed up (scripts/testbed.sh draws it), and runs checks:
+#
+#   . "$(dirname "$0")/lib.sh"
+#   testbed_up
+#   start_gtlsserver a a.test
+#   relay_config kernel | relay_start
+#   check "a.test answers" answers a.test a.test
+#   finish
+#
+# Output is TAP; the exit status is 0, 1 after a failed check, or 77 when the
+# scenario cannot run here (the reason is printed). Everything started is ended
+# on every way out; after a failure the logs of all processes are shown, and
+# kept in BUILD/check/logs-SCENARIO.
+#
+#   BUILD=dir       the build to test (build)
+#   RELAY=file      another relay than BUILD's, e.g. one built with sanitizers
+#   E2E_DIRECT=1    without a relay: the kernel forwards, names are the backends'
+#                   own addresses. Tells a broken peer from a broken relay.
+
+set -uo pipefail
+shopt -s lastpipe # "relay_config ... | relay_start" sets variables here, not in a subshell
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+SCENARIO=$(basename "$0" .sh)
+BUILD=${BUILD:-build}
+case $BUILD in
+/*) ;;
+*) BUILD=$TOP/$BUILD ;;
+esac
+export BUILD
+export TESTBED="t$$"
+INSTANCE=$TESTBED
+RELAY=${RELAY:-$BUILD/sluice-relay}
+QUICGO=$BUILD/peers/quicgo
+PINS=/sys/fs/bpf/sluice/$INSTANCE
+RELAY_INTERFACES=relay0,relay1,relay2
+
+PORT=443             # where clients connect
+BACKEND_PORT=4433    # where backends listen: not the same, so that a relay which forgets a port shows
+DIRECT=${E2E_DIRECT:-}
+if [ -n "$DIRECT" ]; then
+	BACKEND_PORT=$PORT
+	export FORWARD=1
+fi
+
+# backend addresses of the testbed, by namespace
+declare -A V4=([a]=10.83.2.2 [b]=10.83.3.2) V6=([a]=fd00:83:2::2 [b]=fd00:83:3::2)
+
+WORK=$(mktemp -d "/tmp/sluice-e2e-$TESTBED.XXXXXX") || exit 1
+mkdir "$WORK/log"
+pids=()
+declare -A captures=()
+relay_pid=""
+testbed=""
+checks=0
+failures=0
+finished=""
+
+say() {
+	echo "# $*"
+}
+
+# --- outcome -------------------------------------------------------------------------------------
+
+ok() {
+	checks=$((checks + 1))
+	echo "ok $checks - $SCENARIO: $1"
+}
+
+not_ok() {
+	checks=$((checks + 1))
+	failures=$((failures + 1))
+	echo "not ok $checks - $SCENARIO: $1"
+}
+
+# check NAME COMMAND...: one test; the command's output is shown only if it fails.
+check() {
+	local name=$1 log="$WORK/log/check.$((checks + 1))"
+
+	shift
+	if "$@" >"$log" 2>&1; then
+		ok "$name"
+		rm -f "$log"
+	else
+		not_ok "$name"
+		tail -n 20 "$log" | sed 's/^/#   /'
+	fi
+}
+
+skip() {
+	echo "1..0 # SKIP $SCENARIO: $*"
+	finished=yes
+	exit 77
+}
+
+# A step without which the rest makes no sense.
+bail() {
+	not_ok "$*"
+	exit 1
+}
+
+finish() {
+	[ -z "$relay_pid" ] || check "the relay stops with status 0, and nothing of it is left" relay_stop_clean
+	echo "1..$checks"
+	finished=yes
+	exit $((failures > 0))
+}
+
+show_logs() {
+	local file keep="$BUILD/check/logs-$SCENARIO"
+
+	rm -rf "$keep"
+	mkdir -p "$BUILD/check"
+	cp -r "$WORK/log" "$keep"
+	for file in "$keep"/*; do
+		[ -s "$file" ] || continue
+		[[ $file != */check.* ]] || continue # shown where it failed
+		echo "# --- last lines of $file"
+		tail -n 15 "$file" | cut -c1-200 | tr -cd '[:print:]\t\n' | sed 's/^/#   /'
+	done
+}
+
+cleanup() {
+	local status=$? pid
+
+	trap '' INT TERM
+	if [ $status != 0 ] && [ $status != 77 ]; then
+		[ -n "$finished" ] || echo "# $SCENARIO ended early, status $status"
+		show_logs
+	fi
+	[ -z "$relay_pid" ] || relay_stop >/dev/null 2>&1
+	for pid in "${pids[@]}"; do
+		kill "$pid" 2>/dev/null
+	done
+	[ -z "$testbed" ] || "$TOP/scripts/testbed.sh" down
+	[ ! -e "$PINS" ] || "$RELAY" --detach -n "$INSTANCE"
+	rm -f "/run/sluice/instance-$INSTANCE.lock" # of --detach, which knows no run_dir
+	rm -rf "$WORK"
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- waiting -------------------------------------------------------------------------------------
+
+# wait_for DESCRIPTION SECONDS COMMAND...: polls until the command succeeds; fails, and says so, after SECONDS.
+wait_for() {
+	local what=$1 deadline=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000))
+
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		if [ "${EPOCHREALTIME/[.,]/}" -ge $deadline ]; then
+			echo "timed out: $what"
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+alive() {
+	kill -0 "$1" 2>/dev/null
+}
+
+gone() {
+	! alive "$1"
+}
+
+# --- the testbed and processes in it -------------------------------------------------------------
+
+# need COMMAND...: skips the scenario where a program is not installed.
+need() {
+	local command
+
+	for command in "$@"; do
+		command -v "$command" >/dev/null || skip "$command is not installed"
+	done
+}
+
+need_quicgo() {
+	local status=0
+
+	"$TOP/tests/peers/build.sh" >"$WORK/log/build-peers" 2>&1 || status=$?
+	case $status in
+	0) ;;
+	77) skip "$(tail -n 1 "$WORK/log/build-peers")" ;;
+	*) bail "tests/peers builds" ;;
+	esac
+}
+
+testbed_up() {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	testbed=yes
+	"$TOP/scripts/testbed.sh" up >"$WORK/log/testbed" 2>&1 || bail "testbed up"
+	make_certificates || bail "certificates"
+}
+
+# in_ns NS COMMAND...: in the foreground.
+in_ns() {
+	"$TOP/scripts/testbed.sh" exec "$@"
+}
+
+# spawn NAME NS COMMAND...: in the background, output to log/NAME; spawned_pid is the command's own pid.
+spawn() {
+	local name=$1 ns="$TESTBED-$2" enter
+
+	shift 2
+	case $ns in
+	*-relay) enter="nsenter --net=/run/netns/$ns" ;;
+	*) enter="ip netns exec $ns" ;;
+	esac
+	# shellcheck disable=SC2086 # two words or more; both programs exec the command, so $! is it
+	: >"$WORK/log/$name"
+	$enter "$@" >>"$WORK/log/$name" 2>&1 </dev/null & # appending: a scenario may empty the log
+	spawned_pid=$!
+	pids+=("$spawned_pid")
+}
+
+udp_bound() {
+	nsenter --net="/run/netns/$TESTBED-$1" ss -Hlun "sport = :$2" | grep -q .
+}
+
+# wait_udp NS PORT WHAT
+wait_udp() {
+	wait_for "$3 is bound to port $2" 10 udp_bound "$1" "$2" || bail "$3 starts"
+}
+
+# start_capture NAME NS INTERFACE FILTER...: packets to $WORK/NAME.pcap; stop_capture NAME before reading.
+start_capture() {
+	local name=$1 ns=$2 interface=$3
+
+	shift 3
+	spawn "tcpdump-$name" "$ns" tcpdump -lni "$interface" -U --immediate-mode -w "$WORK/$name.pcap" "$@"
+	captures[$name]=$spawned_pid
+	wait_for "tcpdump listens" 10 grep -q 'listening on' "$WORK/log/tcpdump-$name" || bail "tcpdump starts"
+}
+
+# captured NAME FILTER...: how many packets.
+captured() {
+	local name=$1
+
+	shift
+	tcpdump -nr "$WORK/$name.pcap" "$@" 2>/dev/null | grep -c ' IP'
+}
+
+stop_capture() {
+	kill -INT "${captures[$1]}" 2>/dev/null
+	wait_for "tcpdump ends" 10 gone "${captures[$1]}"
+}
+
+# --- certificates ---------------------------------------------------------------------------------
+
+# One authority; one certificate for each of a and b: names a.test, a6.test; b.test, b6.test.
+make_certificates() {
+	local name
+
+	(
+		set -e
+		cd "$WORK"
+		new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out "$1"; }
+		new_key ca.key
+		openssl req -x509 -new -key ca.key -subj '/CN=sluice tests' -days 30 -out ca.pem
+		for name in a b; do
+			new_key $name.key
+			openssl req -new -key $name.key -subj "/CN=$name.test" -out $name.csr
+			openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out $name.pem \
+				-extfile <(echo "subjectAltName=DNS:$name.test,DNS:${name}6.test")
+		done
+	) >"$WORK/log/openssl" 2>&1
+}
+
+# The hash by which chromium accepts a certificate that no authority it knows has signed.
+spki_hash() {
+	openssl x509 -in "$WORK/$1.pem" -pubkey -noout | openssl pkey -pubin -outform der |
+		openssl dgst -sha256 -binary | base64
+}
+
+# --- backends -------------------------------------------------------------------------------------
+
+# start_gtlsserver NS [OPTION...]: ngtcp2's server, whose / says "NS.test"; documents in $WORK/NS.htdocs.
+start_gtlsserver() {
+	local ns=$1
+
+	shift
+	need gtlsserver
+	mkdir -p "$WORK/$ns.htdocs"
+	echo "$ns.test" >"$WORK/$ns.htdocs/index.html"
+	# One datagram a call: kernels before 6.11 refuse UDP GSO on interfaces without checksum offload.
+	spawn "gtlsserver-$ns" "$ns" gtlsserver -q --no-quic-dump --no-http-dump --max-gso-dgrams=1 \
+		-d "$WORK/$ns.htdocs" "$@" '*' "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
+	wait_udp "$ns" "$BACKEND_PORT" "gtlsserver in $ns"
+}
+
+# start_caddy NS: Debian's caddy with HTTP/3, answering "NS.test". quic-go inside: 4-byte connection IDs.
+start_caddy() {
+	local ns=$1
+
+	need caddy
+	cat >"$WORK/Caddyfile.$ns" <<-CADDY
+		{
+			admin off
+			auto_https off
+			storage file_system $WORK/caddy.$ns
+			servers :$BACKEND_PORT {
+				protocols h1 h2 h3
+			}
+		}
+		https://$ns.test:$BACKEND_PORT, https://${ns}6.test:$BACKEND_PORT {
+			tls $WORK/$ns.pem $WORK/$ns.key
+			respond "$ns.test
+		"
+		}
+	CADDY
+	spawn "caddy-$ns" "$ns" env HOME="$WORK" XDG_DATA_HOME="$WORK/caddy.$ns" XDG_CONFIG_HOME="$WORK/caddy.$ns" \
+		caddy run --config "$WORK/Caddyfile.$ns" --adapter caddyfile
+	wait_udp "$ns" "$BACKEND_PORT" "caddy in $ns"
+}
+
+# start_quicgo NS [OPTION...]: quic-go 0.29 echo server that says "NS.test", or with -h3 an HTTP/3 server.
+start_quicgo() {
+	local ns=$1
+
+	shift
+	need_quicgo
+	spawn "quicgo-$ns" "$ns" "$QUICGO" server -name "$ns.test" -listen ":$BACKEND_PORT" \
+		-cert "$WORK/$ns.pem" -key "$WORK/$ns.key" "$@"
+	wait_udp "$ns" "$BACKEND_PORT" "quicgo in $ns"
+}
+
+# stop_pid PID: ends a process started here, and waits for its end.
+stop_pid() {
+	kill "$1" 2>/dev/null
+	wait_for "process $1 ends" 10 gone "$1"
+}
+
+# --- clients --------------------------------------------------------------------------------------
+
+# gtls HOST PATH [OPTION...]: one request by ngtcp2's client; its log in log/gtlsclient, the body in $WORK/download/.
+gtls() {
+	local host=$1 path=$2
+
+	shift 2
+	rm -rf "$WORK/download"
+	mkdir "$WORK/download"
+	in_ns client timeout 60 gtlsclient --no-quic-dump --no-http-dump --exit-on-all-streams-close \
+		--download="$WORK/download" "$@" "$host" "$PORT" "https://$host$path" >"$WORK/log/gtlsclient" 2>&1 ||
+		{ tail -n 5 "$WORK/log/gtlsclient"; return 1; }
+}
+
+# answers HOST BODY [OPTION...]: the page of this host is this text.
+answers() {
+	local host=$1 body=$2
+
+	shift 2
+	gtls "$host" / "$@" || return
+	echo "expected '$body', got '$(cat "$WORK/download/index.html")'"
+	[ "$(cat "$WORK/download/index.html")" = "$body" ]
+}
+
+# in_client_log PATTERN: what the last gtlsclient said.
+in_client_log() {
+	grep -qE -- "$1" "$WORK/log/gtlsclient" || { echo "no '$1' in the client's log"; return 1; }
+}
+
+same_file() {
+	[ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ] || { ls -l "$1" "$2"; return 1; }
+}
+
+# body_of HOST: what the pages and echoes of a.test, a6.test, b.test or b6.test begin with.
+body_of() {
+	echo "${1:0:1}.test"
+}
+
+# target HOST: for quicgo, the name at its address, and who should answer.
+target() {
+	local address=10.83.1.1 ns=${1:0:1}
+
+	case ${DIRECT:+direct}$1 in
+	direct?6.*) address="[${V6[$ns]}]" ;;
+	direct*) address=${V4[$ns]} ;;
+	?6.*) address="[fd00:83:1::1]" ;;
+	esac
+	echo "$1@$address:$PORT=$(body_of "$1")"
+}
+
+# --- the relay ------------------------------------------------------------------------------------
+
+# relay_config FAST_PATH [MORE_ROUTES]: a configuration with the four names of the testbed. More top-level keys can
+# follow it: { relay_config kernel; echo ...; } | relay_start
+relay_config() {
+	cat <<-YAML
+		udp: {port: $PORT}
+		fast_path: $1
+		relay: {run_dir: $WORK/run}
+		routes:
+		  - {fqdn: a.test, type: simple, target: "${V4[a]}:$BACKEND_PORT"}
+		  - {fqdn: b.test, type: simple, target: "${V4[b]}:$BACKEND_PORT"}
+		  - {fqdn: a6.test, type: simple, target: "[${V6[a]}]:$BACKEND_PORT"}
+		  - {fqdn: b6.test, type: simple, target: "[${V6[b]}]:$BACKEND_PORT"}
+		${2:+  - $2}
+	YAML
+}
+
+# relay_start [OPTION...] <CONFIG: starts it and waits until it forwards.
+relay_start() {
+	cat >"$WORK/config.yaml"
+	[ -z "$DIRECT" ] || return 0
+	[ -x "$RELAY" ] || bail "$RELAY is built"
+	mkdir -p "$WORK/run"
+	spawn relay relay "$RELAY" -f "$WORK/config.yaml" -i "$RELAY_INTERFACES" -n "$INSTANCE" "$@"
+	relay_pid=$spawned_pid
+	wait_for "the relay is ready" 15 relay_ready_or_gone
+	relay_ready || bail "the relay starts"
+}
+
+relay_ready() {
+	grep -q ready "$WORK/log/relay"
+}
+
+relay_ready_or_gone() {
+	relay_ready || gone "$relay_pid"
+}
+
+# Ends the relay; its exit status.
+relay_stop() {
+	local pid=$relay_pid status=0
+
+	[ -n "$pid" ] || return 0
+	relay_pid=""
+	kill "$pid" 2>/dev/null
+	if ! wait_for "the relay ends" 10 gone "$pid"; then
+		kill -KILL "$pid"
+		return 1
+	fi
+	wait "$pid" || status=$?
+	return $status
+}
+
+# relay_restart <CONFIG
+relay_restart() {
+	relay_stop || bail "the relay stops"
+	relay_start "$@"
+}
+
+xdp_attached() {
+	nsenter --net="/run/netns/$TESTBED-relay" ip link show "$1" | grep -q 'xdp'
+}
+
+relay_stop_clean() {
+	local interface
+
+	relay_stop || { echo "exit status $?"; return 1; }
+	[ ! -e "$PINS" ] || { echo "$PINS is still there"; return 1; }
+	for interface in ${RELAY_INTERFACES//,/ }; do
+		! xdp_attached "$interface" || { echo "XDP is still attached to $interface"; return 1; }
+	done
+}
+
+relay_alive() {
+	[ -n "$DIRECT" ] || alive "$relay_pid"
+}
+
+# relay_counter NAME: its value now.
+relay_counter() {
+	"$RELAY" --counters -n "$INSTANCE" | awk -v name="$1" '$1 == name { n += $2 } END { printf "%d\n", n }'
+}
+
+# relay_drops: what the relay dropped, one "name value" a line, for the log of a failed check.
+relay_drops() {
+	[ -n "$DIRECT" ] || "$RELAY" --counters -n "$INSTANCE" | awk '/_drop_/ && $2 > 0'
+}
+
+# forwarded BY: packets that kernel or worker forwarded, both directions.
+forwarded() {
+	"$RELAY" --counters -n "$INSTANCE" |
+		awk -v by="$1" '$1 == by "_to_backend_packets" || $1 == by "_to_client_packets" { n += $2 } END { printf "%d\n", n }'
+}
+
+# share_since KERNEL WORKER: percent of the packets since those counts that the kernel forwarded.
+share_since() {
+	local kernel=$(($(forwarded kernel) - $1)) worker=$(($(forwarded worker) - $2))
+
+	[ $((kernel + worker)) -gt 0 ] || { echo 0; return; }
+	echo $((100 * kernel / (kernel + worker)))
+}

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# ngtcp2: its client reaches two of its servers by name through the relay, on
+# either fast path. The servers choose connection IDs of 18 bytes.
+#
+#                                    +--> relay1 -- a: gtlsserver        a.test, a6.test
+#   client: gtlsclient -- relay0 relay
+#                                    +--> relay2 -- b: gtlsserver -V     b.test, b6.test
+#                                                      (a Retry for each)
+. "$(dirname "$0")/lib.sh"
+
+need gtlsclient
+testbed_up
+start_gtlsserver a
+start_gtlsserver b -V
+head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+
+retried() {
+	answers b.test b.test && in_client_log 'pkt rx .* type=Retry'
+}
+
+retried_v6() {
+	answers b6.test b.test && in_client_log 'pkt rx .* type=Retry'
+}
+
+key_updated() {
+	answers a.test a.test --key-update=10ms --delay-stream=30ms && in_client_log 'cry key update confirmed'
+}
+
+resumed_with_0rtt() {
+	local files=(--session-file="$WORK/session" --tp-file="$WORK/transport-parameters")
+
+	rm -f "$WORK/session" "$WORK/transport-parameters"
+	answers a.test a.test "${files[@]}" || return
+	answers a.test a.test "${files[@]}" || return
+	in_client_log 'pkt tx .* type=0RTT' || return
+	if grep -q 'Early data was rejected' "$WORK/log/gtlsclient"; then
+		echo "the server rejected 0-RTT"
+		return 1
+	fi
+}
+
+download() {
+	gtls a.test /big -q && same_file "$WORK/download/big" "$WORK/a.htdocs/big"
+}
+
+upload() {
+	gtls a.test /index.html -q -m POST -d "$WORK/a.htdocs/big"
+}
+
+rebound() {
+	answers a.test a.test --change-local-addr=20ms --nat-rebinding --delay-stream=60ms || return
+	local ports
+	ports=$(grep -oE 'Sent packet: local=[^ ]+' "$WORK/log/gtlsclient" | sort -u | wc -l)
+	echo "the client used $ports addresses"
+	[ "$ports" = 2 ]
+}
+
+# transfers_by PATH: a 20 MB transfer each way, and who forwarded it.
+transfers_by() {
+	local kernel worker share
+
+	[ -n "$DIRECT" ] || { kernel=$(forwarded kernel) worker=$(forwarded worker); }
+	check "$1: 20 MB download arrives whole" download
+	check "$1: 20 MB upload is accepted" upload
+	[ -z "$DIRECT" ] || return 0
+	share=$(share_since "$kernel" "$worker")
+	case $1 in
+	kernel) check "kernel: XDP forwarded at least 95 % of the packets ($share %)" test "$share" -ge 95 ;;
+	userspace) check "userspace: XDP forwarded none ($share %)" test "$share" -eq 0 ;;
+	esac
+}
+
+for path in kernel userspace; do
+	[ -z "$relay_pid" ] || check "$path: the relay before stops clean" relay_stop_clean
+	relay_config $path | relay_start
+	check "$path: a.test is backend a, IPv4" answers a.test a.test
+	check "$path: a6.test is backend a, IPv6" answers a6.test a.test
+	check "$path: names are matched without regard to case" answers a.test a.test --sni=A.TeSt
+	check "$path: b.test is backend b, through its Retry, IPv4" retried
+	check "$path: b6.test is backend b, through its Retry, IPv6" retried_v6
+	check "$path: key update" key_updated
+	check "$path: 0-RTT of a resumed session" resumed_with_0rtt
+	check "$path: the client's port changes" rebound
+	transfers_by $path
+	[ -z "$DIRECT" ] || break
+done
+finish
