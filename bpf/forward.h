@@ -152,13 +152,13 @@ ALWAYS_INLINE int forward(struct xdp_md *ctx, const struct packet *packet, const
 	int action = XDP_TX;
 	__u64 difference;
 
-	if (UNLIKELY(found == LOOKUP_BUSY))
+	if (found == LOOKUP_BUSY)
 		return punt(ctx, direction);
-	if (UNLIKELY(found == LOOKUP_ABSENT || !(nexthop.flags & NEXTHOP_RESOLVED)))
+	if (found == LOOKUP_ABSENT || !(nexthop.flags & NEXTHOP_RESOLVED))
 		return drop(DROP_NO_NEXTHOP);
-	if (UNLIKELY(packet->ttl <= 1))
+	if (packet->ttl <= 1)
 		return drop(DROP_TTL_EXPIRED);
-	if (UNLIKELY(packet->ip_len > nexthop.mtu_bytes))
+	if (packet->ip_len > nexthop.mtu_bytes)
 		return drop(DROP_EGRESS_MTU);
 	if (nexthop.ifindex != ctx->ingress_ifindex) {
 		action = bpf_redirect_map(&devices, nexthop.interface, XDP_DROP);

@@ -55,9 +55,9 @@ ALWAYS_INLINE __u16 entry_begin(const struct entry_head *head)
 ALWAYS_INLINE enum lookup entry_end(const struct entry_head *head, __u16 seq)
 {
 	read_barrier();
-	if (UNLIKELY(READ_ONCE(head->seq) != seq))
+	if (READ_ONCE(head->seq) != seq)
 		return LOOKUP_BUSY;
-	if (LIKELY((seq & SEQ_STATE_MASK) == SEQ_LIVE))
+	if ((seq & SEQ_STATE_MASK) == SEQ_LIVE)
 		return LOOKUP_FOUND;
 	return seq & SEQ_WRITING ? LOOKUP_BUSY : LOOKUP_ABSENT;
 }
@@ -130,7 +130,7 @@ ALWAYS_INLINE enum lookup endpoint_find(const struct addr *address, __be16 port_
 	if (!e)
 		return LOOKUP_ABSENT;
 	seq = entry_begin(&e->head);
-	if (UNLIKELY(!seq_is_used(seq) || !endpoint_is(e, address, port_be))) {
+	if (!seq_is_used(seq) || !endpoint_is(e, address, port_be)) {
 		struct addr key = *address;
 
 		if (!READ_ONCE(e->head.overflow))
@@ -217,7 +217,7 @@ ALWAYS_INLINE enum lookup path_copy(struct path_entry *e, __u16 seq, const struc
 	view->siblings = READ_ONCE(e->siblings);
 	view->cid_len = READ_ONCE(e->cid_len);
 	view->sessions = READ_ONCE(e->sessions);
-	if (UNLIKELY(view->cid_len > CID_LEN_MAX))
+	if (view->cid_len > CID_LEN_MAX)
 		return LOOKUP_BUSY;
 	cut = dcid_cut(dcid, view->cid_len);
 	view->cid_matches = view->cid_len > 0 && dcid_is(e->cid, &cut);
@@ -271,7 +271,7 @@ ALWAYS_INLINE enum lookup path_find(const struct path_key *key, const struct dci
 	if (!e)
 		return LOOKUP_ABSENT;
 	seq = entry_begin(&e->head);
-	if (UNLIKELY(!seq_is_used(seq) || !path_is(e, key))) {
+	if (!seq_is_used(seq) || !path_is(e, key)) {
 		struct path_key copy = *key;
 
 		if (!READ_ONCE(e->head.overflow))
@@ -338,7 +338,7 @@ ALWAYS_INLINE enum lookup reply_find(const struct reply_key *key, struct reply_v
 	if (!e)
 		return LOOKUP_ABSENT;
 	seq = entry_begin(&e->head);
-	if (UNLIKELY(!seq_is_used(seq) || !reply_is(e, key))) {
+	if (!seq_is_used(seq) || !reply_is(e, key)) {
 		struct reply_key copy = *key;
 
 		if (!READ_ONCE(e->head.overflow))

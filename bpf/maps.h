@@ -96,10 +96,6 @@ struct {
 
 #define ALWAYS_INLINE static __attribute__((always_inline)) inline
 
-/* The way of an established packet is laid out straight: some 3 ns of 45. */
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 

@@ -166,7 +166,7 @@ ALWAYS_INLINE __u32 from_client(const struct globals *g, const struct packet *pa
 	if (found == LOOKUP_BUSY)
 		return VERDICT_PUNT;
 	/* With siblings the default entry only leads to the others: each has its own idle time and state. */
-	if (UNLIKELY(found == LOOKUP_ABSENT || (!path.siblings && !within(now_s, path.last_seen_s, idle_s)))) {
+	if (found == LOOKUP_ABSENT || (!path.siblings && !within(now_s, path.last_seen_s, idle_s))) {
 		query_fill(&q, g, packet, &key, &dcid, now_s);
 		if (decide_unknown(&q) == DECIDE_UNKNOWN && !(READ_ONCE(g->features) & FEATURE_FOREIGN_CIDS))
 			return DROP_UNKNOWN_CID;
@@ -174,7 +174,7 @@ ALWAYS_INLINE __u32 from_client(const struct globals *g, const struct packet *pa
 	}
 	if (!path.siblings && !(path.flags & PATH_CONFIRMED))
 		return VERDICT_PUNT;
-	if (UNLIKELY(!path.cid_matches || (path.siblings && path.cid_len < CID_GLOBAL_MIN))) {
+	if (!path.cid_matches || (path.siblings && path.cid_len < CID_GLOBAL_MIN)) {
 		query_fill(&q, g, packet, &key, &dcid, now_s);
 		if (follow_cid(&q, &dcid, &path) != VERDICT_FORWARD)
 			return VERDICT_PUNT;
@@ -258,7 +258,7 @@ ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct pac
 	if (!within(now_s, READ_ONCE(g->heartbeat_s), READ_ONCE(g->restart_grace_s)))
 		return XDP_PASS;
 	verdict = parse_check(packet);
-	if (UNLIKELY(verdict != NO_DEFECT))
+	if (verdict != NO_DEFECT)
 		return endpoint.kind == ENDPOINT_RELAY && host_has_port(packet->dst_port_be) ? XDP_PASS : drop(verdict);
 	direction = found == LOOKUP_FOUND && endpoint.kind == ENDPOINT_RELAY ? TO_CLIENT : TO_BACKEND;
 	if (found == LOOKUP_BUSY)
@@ -269,7 +269,7 @@ ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct pac
 		verdict = from_client(g, packet, endpoint.slot, now_s, &way);
 	else
 		verdict = VERDICT_PUNT;
-	if (LIKELY(verdict == VERDICT_FORWARD))
+	if (verdict == VERDICT_FORWARD)
 		return forward(ctx, packet, &way, direction, now_s);
 	if (verdict == VERDICT_PUNT)
 		return punt(ctx, direction);

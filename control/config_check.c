@@ -133,6 +133,9 @@ void config_check_route(struct config_walk *walk, void *base, const struct confi
 	char quoted[CONFIG_QUOTED_BYTES];
 	const char *must;
 
+	if (route->migration != MIGRATION_PATH)
+		config_walk_error(walk, line_or_begin(lines, "migration"), "migration", "pinned",
+				  "not supported yet: must be path");
 	route->line = line_or_begin(lines, "fqdn");
 	if (!route->target || !config_walk_line(lines, "type"))
 		return;

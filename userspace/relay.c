@@ -215,6 +215,8 @@ static bool is_own_listener(const struct relay *relay, const struct config_addre
 
 static int routes_fill(struct relay *relay)
 {
+	size_t agones = 0;
+
 	if (route_table_init(&relay->routes) < 0) {
 		log_errorx("route table: no memory");
 		return -1;
@@ -234,8 +236,10 @@ static int routes_fill(struct relay *relay)
 		uint32_t backend;
 		int error;
 
-		if (route->type != ROUTE_SIMPLE)
-			continue; /* the control process answers for them */
+		if (route->type != ROUTE_SIMPLE) {
+			agones++;
+			continue;
+		}
 		if (is_own_listener(relay, &route->address)) {
 			log_errorx("route %s: target %s is a listener of this relay: a loop", route->fqdn, route->target);
 			return -1;
@@ -250,6 +254,9 @@ static int routes_fill(struct relay *relay)
 			return -1;
 		}
 	}
+	if (agones)
+		log_warnx("%zu route%s of type agones: there is no allocator client yet, nothing is routed by them", agones,
+			  agones == 1 ? "" : "s");
 	return 0;
 }
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Neighbours, links and addresses, in real network namespaces (drawn in tests/lib/nexthop_world.h). Root. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "bpf/table.h"
@@ -70,6 +75,8 @@ static void changed_mac_is_followed(void **state)
 	/* And by the wire: the far end takes another MAC, the entry is thrown away, the kernel asks again. */
 	far_run(world, "ip link set far0 address 02:00:00:00:00:88");
 	near_run("ip neigh del 10.9.0.2 dev near0");
+	nexthop_handle_netlink(world->nexthops);
+	assert_true(near_says("ip neigh show 10.9.0.2")); /* asked at once, before any housekeeping */
 	WAIT(world, leads_to(world, slot, 0x88));
 }
 
@@ -93,7 +100,66 @@ static void silent_neighbour_is_asked_again(void **state)
 	WAIT(world, !(entry_at(world, v4).flags & NEXTHOP_RESOLVED) && !(entry_at(world, v6).flags & NEXTHOP_RESOLVED));
 }
 
-/* How often the kernel was asked is seen by its answers: nud none or failed becomes incomplete. */
+/* ARP requests for 10.9.0.99 that left since the last call. */
+static unsigned questions(int packet_socket)
+{
+	static const uint8_t target[4] = { 10, 9, 0, 99 };
+	struct sockaddr_ll from;
+	socklen_t from_len = sizeof(from);
+	uint8_t frame[128];
+	unsigned count = 0;
+	ssize_t len;
+
+	while ((len = recvfrom(packet_socket, frame, sizeof(frame), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len)) > 0)
+		count += len >= 42 && from.sll_pkttype == PACKET_OUTGOING && frame[12] == 0x08 && frame[13] == 0x06 &&
+			 memcmp(frame + 38, target, sizeof(target)) == 0;
+	return count;
+}
+
+static void questions_become_rarer(void **state)
+{
+	static const uint32_t asked_at_s[] = { 0, 1, 3, 7, 15, 31, 61, 91 };
+	struct world *world = *state;
+	int packet_socket = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+	unsigned asked = 0;
+
+	assert_true(packet_socket >= 0);
+	world_start(world);
+	want(world, "10.9.0.99", false);
+	while (world->now_s <= 100) {
+		bool due = asked < sizeof(asked_at_s) / sizeof(asked_at_s[0]) && asked_at_s[asked] == world->now_s;
+		unsigned seen = questions(packet_socket);
+
+		if (seen != due)
+			fail_msg("second %u: asked %u times, should be %u", world->now_s, seen, due);
+		asked += seen;
+		if (due) /* the kernel asks once, and gives up */
+			while (near_says("ip neigh show 10.9.0.99 nud incomplete"))
+				poll(NULL, 0, 10);
+		world_step(world);
+	}
+	close(packet_socket);
+}
+
+static void stale_neighbour_is_refreshed(void **state)
+{
+	struct world *world = *state;
+	uint16_t slot;
+
+	world_start(world);
+	slot = want(world, "10.9.0.2", false);
+	while (world->now_s < 20)
+		world_step(world);
+	assert_true(leads_to(world, slot, 0x20));
+	near_run("ip neigh change 10.9.0.2 dev near0 nud stale");
+	while (world->now_s < 29)
+		world_step(world);
+	assert_true(near_says("ip neigh show 10.9.0.2 nud stale"));
+	WAIT(world, !near_says("ip neigh show 10.9.0.2 nud stale"));
+	assert_true(world->now_s < 35);
+	assert_true(leads_to(world, slot, 0x20));
+}
+
 static void refusal_is_retried_when_the_link_is_back(void **state)
 {
 	struct world *world = *state;
@@ -376,6 +442,8 @@ int main(void)
 		WORLD_TEST(known_neighbour_resolves_at_once),
 		WORLD_TEST(changed_mac_is_followed),
 		WORLD_TEST(silent_neighbour_is_asked_again),
+		WORLD_TEST(questions_become_rarer),
+		WORLD_TEST(stale_neighbour_is_refreshed),
 		WORLD_TEST(refusal_is_retried_when_the_link_is_back),
 		WORLD_TEST(managed_flag_is_set_and_taken_back),
 		WORLD_TEST(not_kept_becomes_kept),

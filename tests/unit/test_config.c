@@ -271,7 +271,7 @@ static const char every_key[] =
 	"firehose: {}\n"
 	"log: {level: debug, format: json}\n"
 	"routes:\n"
-	"  - {fqdn: GAME1.Example.COM., type: simple, target: '10.0.0.5:7777', migration: pinned}\n"
+	"  - {fqdn: GAME1.Example.COM., type: simple, target: '10.0.0.5:7777', migration: path}\n"
 	"  - fqdn: '*._under_score.example.com'\n"
 	"    type: agones\n"
 	"    target: my-fleet\n"
@@ -342,7 +342,7 @@ static void test_every_key(void **state)
 	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
 	assert_int_equal(c.route_count, 3);
 	assert_string_equal(c.routes[0].fqdn, "game1.example.com");
-	assert_int_equal(c.routes[0].migration, MIGRATION_PINNED);
+	assert_int_equal(c.routes[0].migration, MIGRATION_PATH);
 	assert_ip(c.routes[0].address.addr, "10.0.0.5");
 	assert_int_equal(c.routes[0].address.port, 7777);
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");

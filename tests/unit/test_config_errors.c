@@ -303,6 +303,8 @@ static const struct error_row {
 	  "c.yaml:2: routes[0].target: my fleet: must be a fleet's name: 1 to 63 letters, digits, - _ and .\n" },
 	{ "migration unknown", "routes:\n- {fqdn: a.b, type: agones, target: f, migration: none}\n",
 	  "c.yaml:2: routes[0].migration: none: must be path or pinned\n" },
+	{ "migration not there yet", "routes:\n- fqdn: a.b\n  type: agones\n  target: f\n  migration: pinned\n",
+	  "c.yaml:5: routes[0].migration: pinned: not supported yet: must be path\n" },
 	/* YAML itself */
 	{ "syntax: flow mapping not closed", "udp:\n  port: 5\nlimits: {sessions: 64\n",
 	  "c.yaml:4: YAML syntax: did not find expected ',' or '}' (while parsing a flow mapping from line 3)\n" },
