@@ -157,8 +157,10 @@ struct dcid {
 	__u32 c;
 };
 
+enum { DCID_WINDOW_START_MAX = 31 };
+
 /* Masks that keep 0 to 20 bytes: the window that starts CID_LEN_MAX - len bytes in. */
-static const __u8 dcid_window[2 * CID_LEN_MAX + 4] = {
+static const __u8 dcid_window[DCID_WINDOW_START_MAX + 1 + CID_LEN_MAX] = {
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 };
@@ -175,8 +177,12 @@ ALWAYS_INLINE struct dcid dcid_cut(const struct dcid *dcid, __u32 len)
 	__u64 start = CID_LEN_MAX - len;
 	const __u8 *window;
 
-	/* The compiler would subtract from the address, which the verifier cannot follow. */
+	/*
+	 * The verifier must see the bound here: the compiler would subtract from the
+	 * address instead, and Linux 6.1 loses the caller's check when len is spilled.
+	 */
 	__asm__ volatile("" : "+r"(start));
+	start &= DCID_WINDOW_START_MAX;
 	window = dcid_window + start;
 	return (struct dcid){
 		dcid->a & *(const __u64 *)window,

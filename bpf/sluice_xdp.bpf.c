@@ -243,7 +243,11 @@ ALWAYS_INLINE __u32 from_backend(const struct globals *g, const struct packet *p
 											      VERDICT_PUNT;
 }
 
-/* Inlined once for each IP version, so that what depends on it is decided at compile time. */
+/*
+ * Inlined once for each IP version, so that what depends on it is decided at
+ * compile time. The views are cleared for the verifier's sake: the compiler
+ * would carry values along that no path uses, and that nothing has set.
+ */
 ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct packet *packet)
 {
 	struct endpoint_view endpoint = {};
@@ -258,6 +262,7 @@ ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct pac
 	if (!within(now_s, READ_ONCE(g->heartbeat_s), READ_ONCE(g->restart_grace_s)))
 		return XDP_PASS;
 	verdict = parse_check(packet);
+	/* A fragment, say, for a socket of this host in the relay's range. */
 	if (verdict != NO_DEFECT)
 		return endpoint.kind == ENDPOINT_RELAY && host_has_port(packet->dst_port_be) ? XDP_PASS : drop(verdict);
 	direction = found == LOOKUP_FOUND && endpoint.kind == ENDPOINT_RELAY ? TO_CLIENT : TO_BACKEND;

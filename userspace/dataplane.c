@@ -89,6 +89,24 @@ static int locks_take(struct dataplane *dp, const struct dataplane_options *opti
 	return 0;
 }
 
+/* Another's XDP program would be in the way: told before anything is attached. */
+static int interfaces_are_free(const struct dataplane *dp)
+{
+	for (unsigned i = 0; i < dp->interface_count; i++) {
+		char path[PIN_PATH_MAX];
+		uint32_t other = 0;
+
+		pins_link_path(path, dp->instance, dp->interfaces[i].ifindex);
+		if (access(path, F_OK) == 0 ||
+		    bpf_xdp_query_id((int)dp->interfaces[i].ifindex, 0, &other) < 0 || !other)
+			continue;
+		log_errorx("%s: carries XDP program %u already; detach that one first (bpftool net)",
+			   dp->interfaces[i].name, other);
+		return -1;
+	}
+	return 0;
+}
+
 /* --- maps ----------------------------------------------------------------------------------------- */
 
 static void *map_memory(struct dataplane *dp, struct bpf_map *map)
@@ -307,6 +325,8 @@ struct dataplane *dataplane_open(const struct dataplane_options *options, struct
 		log_error("random numbers");
 		goto err_dataplane;
 	}
+	if (interfaces_are_free(dp) < 0)
+		goto err_dataplane;
 	error = pins_prepare(dp->instance);
 	if (error) {
 		errno = -error;
@@ -390,12 +410,6 @@ int dataplane_attach(struct dataplane *dp, unsigned interface)
 
 	dp->links[interface] = link_attach(dp, interface, &how);
 	if (!dp->links[interface]) {
-		uint32_t other = 0;
-		int error = errno;
-
-		if (bpf_xdp_query_id((int)dp->interfaces[interface].ifindex, 0, &other) == 0 && other)
-			log_errorx("%s: carries XDP program %u already; detach that one first (bpftool net)", name, other);
-		errno = error;
 		log_error("%s: XDP, %s", name, how);
 		return -1;
 	}

@@ -34,7 +34,8 @@ struct fib_node {
 /* The prefixes that match a nibble: its first 0, 1, 2, 3 and 4 bits. */
 static uint32_t nibble_matches(unsigned nibble)
 {
-	return 1u | 1u << (1 + (nibble >> 3)) | 1u << (3 + (nibble >> 2)) | 1u << (7 + (nibble >> 1)) | 1u << (15 + nibble);
+	return 1u | 1u << (1 + (nibble >> 3)) | 1u << (3 + (nibble >> 2)) | 1u << (7 + (nibble >> 1)) |
+	       1u << (15 + nibble);
 }
 
 static unsigned nibble_at(const struct addr *addr, unsigned offset_bits)
@@ -58,8 +59,11 @@ const void *fib_find(const struct fib *fib, unsigned tree, bool v4, const struct
 		uint32_t matches = node->values & nibble_matches(nibble);
 		unsigned child_count = (unsigned)__builtin_popcount(node->children);
 
-		if (matches)
-			best = node->pointers[child_count + bits_below(node->values, 31u - (unsigned)__builtin_clz(matches))];
+		if (matches) {
+			unsigned longest = 31u - (unsigned)__builtin_clz(matches);
+
+			best = node->pointers[child_count + bits_below(node->values, longest)];
+		}
 		if (!(node->children & 1u << nibble))
 			break;
 		node = node->pointers[bits_below(node->children, nibble)];
@@ -101,6 +105,7 @@ static int node_edited(const struct fib *fib, const struct fib_node *old, const 
 	static const struct fib_node empty;
 	struct fib_node shape = { .edition = fib->edition };
 	bool had = node_has(old, edit);
+	uint32_t bit = 1u << edit->bit;
 	size_t count, at;
 
 	if (!old)
@@ -108,9 +113,9 @@ static int node_edited(const struct fib *fib, const struct fib_node *old, const 
 	shape.values = old->values;
 	shape.children = old->children;
 	if (edit->is_value)
-		shape.values = (old->values & ~(1u << edit->bit)) | (edit->pointer ? 1u << edit->bit : 0);
+		shape.values = (old->values & ~bit) | (edit->pointer ? bit : 0);
 	else
-		shape.children = (uint16_t)((old->children & ~(1u << edit->bit)) | (edit->pointer ? 1u << edit->bit : 0));
+		shape.children = (uint16_t)((old->children & ~bit) | (edit->pointer ? bit : 0));
 	*edited = NULL;
 	count = node_pointers(&shape);
 	if (count == 0)
@@ -185,7 +190,8 @@ static int tree_edit(struct fib *fib, unsigned tree, const struct addr *prefix, 
 			fib->building[tree] = copies[0];
 			break;
 		}
-		edit = (struct edit){ .bit = nibble_at(prefix, offset_bits + (at - 1) * STRIDE), .pointer = copies[at] };
+		edit = (struct edit){ .bit = nibble_at(prefix, offset_bits + (at - 1) * STRIDE),
+				      .pointer = copies[at] };
 	}
 	for (; at <= level; at++)
 		node_retire(fib, path[at]);

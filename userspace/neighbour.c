@@ -270,7 +270,8 @@ static void slot_ask(struct neighbours *neighbours, uint16_t at)
 					request_begin(memory, RTM_NEWNEIGH, NLM_F_CREATE, NTF_USE, key), NULL, NULL);
 	/* The link may be down or the kernel's table full: a later try may do better. */
 	if (error)
-		log_debugx("interface %u: the kernel refuses to resolve a neighbour: %s", key->ifindex, strerror(-error));
+		log_debugx("interface %u: the kernel refuses to resolve a neighbour: %s", key->ifindex,
+			   strerror(-error));
 }
 
 /* NTF_USE without the managed flag takes that flag back and leaves the rest; without NLM_F_CREATE only if it exists. */
@@ -324,7 +325,8 @@ int neighbours_resync(struct neighbours *neighbours)
 
 	for (unsigned i = 0; i < NEXTHOPS_MAX; i++)
 		neighbours->slots[i].dumped = false;
-	error = netlink_dump(neighbours->netlink, RTM_GETNEIGH, sizeof(struct ndmsg), AF_UNSPEC, report_answer, neighbours);
+	error = netlink_dump(neighbours->netlink, RTM_GETNEIGH, sizeof(struct ndmsg), AF_UNSPEC, report_answer,
+			     neighbours);
 	if (error)
 		return error;
 	for (unsigned i = 0; i < NEXTHOPS_MAX; i++) {
@@ -353,7 +355,8 @@ static int slot_worth(const struct neighbours *neighbours, uint16_t at, const ui
 }
 
 /* The slots of least worth, at most EVICT_BATCH. */
-static unsigned slots_choose(const struct neighbours *neighbours, const uint64_t *used, uint16_t chosen[static EVICT_BATCH])
+static unsigned slots_choose(const struct neighbours *neighbours, const uint64_t *used,
+			     uint16_t chosen[static EVICT_BATCH])
 {
 	int least = 3;
 	unsigned count = 0;

@@ -56,8 +56,8 @@ int netlink_listen(struct netlink *netlink, const unsigned *groups, unsigned gro
 	    setsockopt(netlink_fd(netlink), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) < 0)
 		goto err_socket;
 	for (unsigned i = 0; i < group_count; i++)
-		if (mnl_socket_setsockopt(netlink->socket, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i], sizeof(int)) < 0 &&
-		    errno != EINVAL)
+		if (mnl_socket_setsockopt(netlink->socket, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
+					  sizeof(groups[i])) < 0 && errno != EINVAL)
 			goto err_socket;
 	return 0;
 
@@ -193,7 +193,8 @@ void netlink_attributes(const struct nlmsghdr *message, size_t header_bytes, con
 	size_t len = mnl_nlmsg_get_payload_len(message);
 	size_t skip = MNL_ALIGN(header_bytes);
 
-	netlink_nested(mnl_nlmsg_get_payload_offset(message, header_bytes), len > skip ? len - skip : 0, attributes, max);
+	netlink_nested(mnl_nlmsg_get_payload_offset(message, header_bytes), len > skip ? len - skip : 0, attributes,
+		       max);
 }
 
 uint32_t netlink_u32(const struct nlattr *attribute, uint32_t absent)

@@ -273,7 +273,8 @@ static int addresses_dump(struct nexthops *nexthops)
 
 	for (size_t i = 0; i < nexthops->address_count; i++)
 		nexthops->addresses[i].dumped = false;
-	error = netlink_dump(&nexthops->dumps, RTM_GETADDR, sizeof(struct ifaddrmsg), AF_UNSPEC, notification, nexthops);
+	error = netlink_dump(&nexthops->dumps, RTM_GETADDR, sizeof(struct ifaddrmsg), AF_UNSPEC, notification,
+			     nexthops);
 	if (!error)
 		addresses_sweep(nexthops);
 	return error;

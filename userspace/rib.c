@@ -83,7 +83,8 @@ static struct route **route_bucket(const struct rib *rib, const struct addr *pre
 
 static bool route_is_same_prefix(const struct route *route, const struct route *other)
 {
-	return route->len_bits == other->len_bits && route->v4 == other->v4 && addr_equal(&route->prefix, &other->prefix);
+	return route->len_bits == other->len_bits && route->v4 == other->v4 &&
+	       addr_equal(&route->prefix, &other->prefix);
 }
 
 /* The link that points to the route, or the end of its bucket. */
@@ -393,7 +394,8 @@ static int routes_dump(struct rib *rib, struct netlink *netlink, bool v4)
 	for (unsigned i = 0; error == -EINTR && i < DUMP_TRIES; i++) {
 		*doubt = false;
 		rib->dump++;
-		error = netlink_dump(netlink, RTM_GETROUTE, sizeof(struct rtmsg), v4 ? AF_INET : AF_INET6, dump_route, rib);
+		error = netlink_dump(netlink, RTM_GETROUTE, sizeof(struct rtmsg), v4 ? AF_INET : AF_INET6, dump_route,
+				     rib);
 	}
 	if (error)
 		*doubt = true;

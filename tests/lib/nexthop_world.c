@@ -107,8 +107,8 @@ static void link_make(const struct world *world, const char *near, unsigned n)
 		 "net.ipv6.neigh.%s.mcast_solicit=1", near, near, near, near, near);
 	far_run(world, "sysctl -qw net.ipv6.conf.far%u.accept_dad=0", n);
 	near_run("ip address add 10.9.%u.1/24 dev %s && ip address add fd09:%u::1/64 dev %s nodad", n, near, n, near);
-	far_run(world, "sh -c 'ip address add 10.9.%u.2/24 dev far%u && ip address add fd09:%u::2/64 dev far%u nodad && "
-		"ip link set far%u up'", n, n, n, n, n);
+	far_run(world, "sh -c 'ip address add 10.9.%u.2/24 dev far%u && "
+		"ip address add fd09:%u::2/64 dev far%u nodad && ip link set far%u up'", n, n, n, n, n);
 	near_run("ip link set %s up", near);
 }
 

@@ -110,7 +110,8 @@ static unsigned questions(int packet_socket)
 	unsigned count = 0;
 	ssize_t len;
 
-	while ((len = recvfrom(packet_socket, frame, sizeof(frame), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len)) > 0)
+	while ((len = recvfrom(packet_socket, frame, sizeof(frame), MSG_DONTWAIT, (struct sockaddr *)&from,
+			       &from_len)) > 0)
 		count += len >= 42 && from.sll_pkttype == PACKET_OUTGOING && frame[12] == 0x08 && frame[13] == 0x06 &&
 			 memcmp(frame + 38, target, sizeof(target)) == 0;
 	return count;
@@ -415,7 +416,8 @@ static void lost_notifications_are_made_up_for(void **state)
 	kept = want(world, "10.9.0.3", false);
 	forgotten = want(world, "10.9.1.2", false);
 	WAIT(world, leads_to(world, slot, 0x20) && leads_to(world, kept, 0x20) && leads_to(world, forgotten, 0x21));
-	assert_int_equal(setsockopt(nexthop_netlink_fd(world->nexthops), SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny)), 0);
+	assert_int_equal(setsockopt(nexthop_netlink_fd(world->nexthops), SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny)),
+			 0);
 	/* The first fill the socket. What follows is never told. */
 	near_run("for i in $(seq 50); do echo route add 10.40.$i.0/24 via 10.9.0.2; done | ip -batch -");
 	near_run("ip address del 10.9.0.9/24 dev near0 && ip address add 10.9.0.10/24 dev near0");

@@ -148,7 +148,8 @@ static void route_change_flips_the_slot(void **state)
 	WAIT(world, goes_by(world, "192.0.2.1", "10.9.0.3") && goes_by(world, "2001:db8::1", "fd09::3"));
 	assert_true(world->routes_changed > changes);
 	/* A longer prefix, then a better metric, then back. */
-	near_run("ip route add 192.0.2.0/24 via 10.9.1.2 metric 10 && ip route add 2001:db8::/32 via fd09:1::2 metric 10");
+	near_run("ip route add 192.0.2.0/24 via 10.9.1.2 metric 10");
+	near_run("ip route add 2001:db8::/32 via fd09:1::2 metric 10");
 	WAIT(world, goes_by(world, "192.0.2.1", "10.9.1.2") && goes_by(world, "2001:db8::1", "fd09:1::2"));
 	near_run("ip route add 192.0.2.0/24 via 10.9.0.2 metric 5 && ip route add 2001:db8::/32 via fd09::2 metric 5");
 	WAIT(world, goes_by(world, "192.0.2.1", "10.9.0.2") && goes_by(world, "2001:db8::1", "fd09::2"));
@@ -209,8 +210,8 @@ static void nexthop_objects(struct world *world)
 	near_run("ip nexthop add id 1 via 10.9.0.2 dev near0 && ip nexthop add id 2 via fd09::2 dev near0");
 	near_run("ip nexthop add id 3 via 10.9.1.2 dev near1 && ip nexthop add id 10 group 3/1");
 	near_run("ip nexthop add id 4 blackhole");
-	near_run("ip route add 10.65.0.0/16 nhid 1 && ip route add fd65::/16 nhid 2 && ip route add 10.66.0.0/16 nhid 10");
-	near_run("ip route add 10.67.0.0/16 nhid 4");
+	near_run("ip route add 10.65.0.0/16 nhid 1 && ip route add fd65::/16 nhid 2");
+	near_run("ip route add 10.66.0.0/16 nhid 10 && ip route add 10.67.0.0/16 nhid 4");
 	world_start(world);
 	assert_true(goes_by(world, "10.65.0.1", "10.9.0.2") && goes_by(world, "fd65::1", "fd09::2"));
 	assert_true(goes_by(world, "10.66.0.1", "10.9.1.2") || goes_by(world, "10.66.0.1", "10.9.0.2"));
@@ -219,7 +220,8 @@ static void nexthop_objects(struct world *world)
 	WAIT(world, goes_by(world, "10.65.0.1", "10.9.0.3") && goes_by(world, "fd65::1", "fd09::3"));
 	near_run("ip nexthop add id 5 via 10.9.1.2 dev near1 && ip route add 10.68.0.0/16 nhid 5");
 	WAIT(world, goes_by(world, "10.68.0.1", "10.9.1.2"));
-	near_run("ip nexthop del id 1 && ip nexthop del id 2 && ip nexthop del id 5"); /* IPv4 routes go without a word */
+	/* IPv4 routes go with theirs, without a word. */
+	near_run("ip nexthop del id 1 && ip nexthop del id 2 && ip nexthop del id 5");
 	WAIT(world, is(world, "10.65.0.1", "NO_ROUTE") && is(world, "fd65::1", "NO_ROUTE") &&
 		    is(world, "10.68.0.1", "NO_ROUTE"));
 }
@@ -297,7 +299,7 @@ static void source_addresses(void **state)
 		{ "the gateway's subnet, IPv6", "fd74::1", "fd73::1" },
 		{ "the route's own", "10.75.0.1", "10.9.0.9" },
 		{ "the route's own, of another interface", "fd75::1", "fd09:1::1" },
-		{ "a link-local gateway: the first global one, neither deprecated nor temporary", "fd76::1", "fd09:1::1" },
+		{ "a link-local gateway: the first global one that is not deprecated", "fd76::1", "fd09:1::1" },
 		{ "a link-local destination", "fe80::ff:fe00:20", "fe80::ff:fe00:10" },
 		{ "point to point", "10.77.0.2", "10.77.0.1" },
 		{ "IPv4 by way of an IPv6 router", "10.78.0.1", "10.9.0.1" },
@@ -305,11 +307,12 @@ static void source_addresses(void **state)
 	struct world *world = *state;
 	struct addr addr, source, expected;
 
+	/* Deprecated addresses stand before and after the good one: whichever comes first. */
 	near_run("ip -batch - <<-END\n"
 		 "address add 10.9.0.9/24 dev near0\n"
 		 "address add 10.73.0.1/24 dev near0\n"
 		 "address add fd73::1/64 dev near0 nodad\n"
-		 "address add fd79::1/64 dev near1 nodad preferred_lft 0\n" /* before and after, whichever comes first */
+		 "address add fd79::1/64 dev near1 nodad preferred_lft 0\n"
 		 "address add 10.77.0.1 peer 10.77.0.2/32 dev near1\n"
 		 "address del fd09:1::1/64 dev near1\n"
 		 "address add fd09:1::1/64 dev near1 nodad\n"

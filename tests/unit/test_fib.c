@@ -161,7 +161,8 @@ static const void *naive_find(const struct naive naive[static NAIVE_MAX], const 
 	const struct naive *best = NULL;
 
 	for (unsigned i = 0; i < NAIVE_MAX; i++)
-		if (naive[i].value && prefix_matches(&naive[i], dst, v4) && (!best || naive[i].len_bits > best->len_bits))
+		if (naive[i].value && prefix_matches(&naive[i], dst, v4) &&
+		    (!best || naive[i].len_bits > best->len_bits))
 			best = &naive[i];
 	return best ? best->value : NULL;
 }
