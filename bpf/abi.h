@@ -123,7 +123,7 @@ struct reply_entry {
 	__be16 relay_port_be;
 	__u8 relay_address;
 	__u8 flags;              /* REPLY_* */
-	__u16 nexthop;           /* slot in nexthops: the way to the client */
+	__u16 nexthop;           /* slot in nexthops: the way to the client; also written alone, by the steward */
 	struct addr client;
 	__be16 client_port_be;
 	__u16 endpoint;          /* slot in endpoints: source of what the client gets */

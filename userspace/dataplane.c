@@ -12,13 +12,14 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "pins.h"
 #include "sluice_xdp.skel.h"
 
-enum { MAPPINGS_MAX = 16 };
+enum { MAPPINGS_MAX = 16, BUSY_RETRIES = 100, BUSY_RETRY_MS = 20 };
 
 struct dataplane {
 	struct sluice_xdp *program;
@@ -321,12 +322,12 @@ struct dataplane *dataplane_open(const struct dataplane_options *options, struct
 	dp->interface_count = options->interface_count;
 	if (locks_take(dp, options) < 0)
 		goto err_unlocked;
+	if (interfaces_are_free(dp) < 0)
+		goto err_unlocked;
 	if (predecessor_meet(dp, options, &key, adopted) < 0) {
 		log_error("random numbers");
 		goto err_dataplane;
 	}
-	if (interfaces_are_free(dp) < 0)
-		goto err_dataplane;
 	error = pins_prepare(dp->instance);
 	if (error) {
 		errno = -error;
@@ -349,12 +350,27 @@ err_unlocked:
 
 /* --- attaching ------------------------------------------------------------------------------------ */
 
+/* A predecessor's link that was just unpinned is taken off its interface behind our back: waited for. */
+static int link_create_patiently(const struct dataplane *dp, uint32_t ifindex, unsigned flags)
+{
+	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
+	int program_fd = bpf_program__fd(dp->program->progs.sluice_xdp), fd = -1;
+
+	for (int i = 0; i < BUSY_RETRIES && fd < 0; i++) {
+		if (i)
+			nanosleep(&(struct timespec){ .tv_nsec = BUSY_RETRY_MS * 1000000L }, NULL);
+		fd = bpf_link_create(program_fd, (int)ifindex, BPF_XDP, &opts);
+		if (fd < 0 && errno != EBUSY)
+			break;
+	}
+	return fd;
+}
+
 /* A link of our own, pinned. NULL with errno set. */
 static struct bpf_link *link_make(struct dataplane *dp, unsigned interface, unsigned flags)
 {
-	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
 	uint32_t ifindex = dp->interfaces[interface].ifindex;
-	int fd = bpf_link_create(bpf_program__fd(dp->program->progs.sluice_xdp), (int)ifindex, BPF_XDP, &opts);
+	int fd = link_create_patiently(dp, ifindex, flags);
 	char path[PIN_PATH_MAX];
 	int error;
 

@@ -160,7 +160,8 @@ static void on_address(void *context, uint32_t ifindex, const struct addr *addre
 
 static void on_routes_changed(void *context)
 {
-	((struct relay *)context)->routes_changed = true;
+	/* At once, and once more: a worker may just be writing an old slot back. */
+	((struct relay *)context)->renewals = 2;
 }
 
 static int nexthops_start(struct relay *relay)
@@ -189,20 +190,6 @@ static int nexthops_start(struct relay *relay)
 	return 0;
 }
 
-/* Next hops have other slots now. */
-static void replies_renew(struct relay *relay)
-{
-	for (uint32_t slot = 0; slot <= relay->state.replies.mask; slot++) {
-		struct reply_entry reply;
-
-		if (!entry_read(table_at(&relay->state.replies, slot), &reply, sizeof(reply), NULL))
-			continue;
-		reply.nexthop = NEXTHOP_NONE;
-		nexthop_want(relay->nexthops, &reply.client, false, NULL, &reply.nexthop);
-		entry_write(table_at(&relay->state.replies, slot), &reply, sizeof(reply));
-	}
-}
-
 /* --- routes ---------------------------------------------------------------------------------------- */
 
 static bool is_own_listener(const struct relay *relay, const struct config_address *target)
@@ -227,10 +214,8 @@ static int routes_fill(struct relay *relay)
 		.configured = relay->config->relay.addresses,
 		.configured_count = relay->config->relay.address_count,
 	};
-	if (relay->adopted) {
-		replies_renew(relay);
-		backend_refresh(&relay->backends);
-	}
+	if (relay->adopted)
+		steward_renew_nexthops(relay); /* they have other slots now */
 	for (size_t i = 0; i < relay->config->route_count; i++) {
 		const struct config_route *route = &relay->config->routes[i];
 		uint32_t backend;

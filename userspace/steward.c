@@ -74,6 +74,41 @@ static uint64_t *nexthops_in_use(struct relay *relay)
 	return used;
 }
 
+/* nexthop_want, and with a full table once more over slots that nobody uses. */
+static void nexthop_want_hard(struct relay *relay, const struct addr *client, uint16_t *slot)
+{
+	uint64_t *used;
+
+	if (nexthop_want(relay->nexthops, client, false, NULL, slot) != -ENOSPC)
+		return;
+	used = nexthops_in_use(relay);
+	if (used)
+		nexthop_want(relay->nexthops, client, false, used, slot);
+	free(used);
+}
+
+/* The slot is written alone, outside the version of the entry, as time stamps are: its worker may write too. */
+static void replies_renew(struct relay *relay)
+{
+	for (uint32_t at = 0; at <= relay->state.replies.mask; at++) {
+		struct reply_entry *entry = table_at(&relay->state.replies, at), reply;
+		uint16_t slot = NEXTHOP_NONE;
+
+		if (!entry_read(entry, &reply, sizeof(reply), NULL))
+			continue;
+		if (nexthop_find(relay->nexthops, &reply.client, &slot) == NEXTHOP_WANTED)
+			nexthop_want_hard(relay, &reply.client, &slot);
+		if (slot != reply.nexthop)
+			__atomic_store_n(&entry->nexthop, slot, __ATOMIC_RELAXED);
+	}
+}
+
+void steward_renew_nexthops(struct relay *relay)
+{
+	backend_refresh(&relay->backends);
+	replies_renew(relay);
+}
+
 static void serve_requests(struct relay *relay)
 {
 	for (uint32_t i = 0; i < relay->worker_count; i++) {
@@ -82,12 +117,7 @@ static void serve_requests(struct relay *relay)
 		while ((request = ring_front(&relay->workers[i].requests))) {
 			uint16_t slot;
 
-			if (nexthop_want(relay->nexthops, &request->client, false, NULL, &slot) == -ENOSPC) {
-				uint64_t *used = nexthops_in_use(relay);
-
-				nexthop_want(relay->nexthops, &request->client, false, used, &slot);
-				free(used);
-			}
+			nexthop_want_hard(relay, &request->client, &slot);
 			ring_pop(&relay->workers[i].requests);
 		}
 		worker_wake(&relay->workers[i]);
@@ -178,9 +208,9 @@ static bool serve(struct relay *relay, enum source source, int fd)
 	case SOURCES:
 		break;
 	}
-	if (relay->routes_changed) {
-		relay->routes_changed = false;
-		backend_refresh(&relay->backends);
+	if (relay->renewals && (source == SOURCE_NETLINK || source == SOURCE_TIMER)) {
+		relay->renewals--;
+		steward_renew_nexthops(relay);
 	}
 	return false;
 }

@@ -25,7 +25,7 @@ struct relay {
 	bool adopted;                    /* state is that of a relay before */
 	bool leave;                      /* program and sessions stay when this one ends */
 	struct nexthops *nexthops;
-	bool routes_changed;             /* backends' next hops are to be looked up again */
+	unsigned renewals;               /* times that next hops are still to be looked up again */
 	struct backend_table backends;
 	struct route_table routes;
 	struct worker *workers;
@@ -35,6 +35,12 @@ struct relay {
 
 /* Until SIGTERM, SIGINT or SIGUSR2 (relay->leave). 0, or 1 after a line in the log. */
 int steward_run(struct relay *relay);
+
+/*
+ * Looks up the way to every backend and client again: after a change of routes,
+ * and when next hops have other slots than the ones that entries name.
+ */
+void steward_renew_nexthops(struct relay *relay);
 
 /* Tells the program that somebody is alive. */
 void steward_heartbeat(struct relay *relay);

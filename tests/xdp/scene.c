@@ -114,6 +114,17 @@ void scene_crowd_path4(struct scene *scene, unsigned crowd)
 	scene->path4 = world_path(&scene->world, &path);
 }
 
+void scene_put_before_path4(struct scene *scene, const struct path_entry *first)
+{
+	struct table *table = &scene->world.state.paths;
+	struct path_entry path = *scene->path4;
+	uint64_t hash = path4_hash(scene);
+
+	table_remove(table, slot_of(table, scene->path4), hash);
+	entry_write(table_at(table, table_claim(table, hash)), first, sizeof(*first));
+	scene->path4 = world_path(&scene->world, &path);
+}
+
 void scene_crowd_reply4(struct scene *scene, unsigned crowd)
 {
 	struct table *table = &scene->world.state.replies;

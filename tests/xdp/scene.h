@@ -98,6 +98,9 @@ struct path_entry *scene_add_sibling(struct scene *scene, unsigned ordinal, uint
 void scene_crowd_path4(struct scene *scene, unsigned crowd);
 void scene_crowd_reply4(struct scene *scene, unsigned crowd);
 
+/* path4 anew, with `first` before it in its probe sequence. */
+void scene_put_before_path4(struct scene *scene, const struct path_entry *first);
+
 /* path4 anew, of a listener in another slot. */
 void scene_move_path4(struct scene *scene, uint16_t endpoint);
 
