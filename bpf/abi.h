@@ -106,7 +106,7 @@ struct path_entry {
 	__u8 cid_len;            /* of cid, 0..20; 0 with a zero-length CID or none known yet */
 	__u8 sessions;           /* sessions that use this path, 255 at most */
 	__u8 owner;              /* worker that writes this entry */
-	__u8 cid[CID_LEN_MAX];   /* the server CID last seen from the client: found without the CID index */
+	__u8 cid[CID_LEN_MAX];   /* the CID learned last, zero behind cid_len: found without the CID index */
 };
 
 /* --- replies: (backend, relay address:port) -> client ---------------------------------------- */
@@ -149,7 +149,7 @@ struct cid_entry {
 	__u8 len;
 	__u8 kind;      /* enum cid_kind */
 	__u16 unused;
-	__u8 cid[CID_LEN_MAX];
+	__u8 cid[CID_LEN_MAX]; /* zero behind len */
 };
 
 /* --- sessions ----------------------------------------------------------------------------------

@@ -3,9 +3,9 @@
  * decide: where a client's short header goes when its 4-tuple alone does not
  * say it: the CID index, and reports of CIDs that are not in it. Kernel side.
  *
- * These are global functions: the verifier checks each once, for all callers,
- * instead of along each path through the program. So they take scalars and
- * plain memory only.
+ * What is not inlined is global: the verifier checks it once, for all callers,
+ * instead of along each path through the program. So it takes scalars and plain
+ * memory only.
  */
 #ifndef SLUICE_DECIDE_H
 #define SLUICE_DECIDE_H

@@ -100,7 +100,7 @@ ALWAYS_INLINE int endpoint_is(const struct endpoint *e, const struct addr *addre
 	return READ_ONCE(e->port_be) == port_be && addr_is(&e->address, address);
 }
 
-/* The slot of a live entry beyond the first probe, or SLOT_NONE.  */
+/* The slot of a live entry beyond the first probe, or SLOT_NONE. */
 __attribute__((noinline)) __u32 endpoint_probe(const struct addr *address, __u32 port_be, __u64 hash)
 {
 	for (__u32 i = 1; address && i < PROBES_MAX; i++) {

@@ -154,16 +154,35 @@ static bool session_trim(const struct state *state, uint32_t slot, struct sessio
 
 struct reference {
 	uint8_t sessions;        /* on this path */
-	uint8_t owner;
+	uint8_t owner;           /* of default entries: of all paths of the 4-tuple */
+	bool owned;
 };
 
-/* Paths belong to one worker; after a change of their number a session may not be with the others of its path. */
-static bool owner_fits(const struct session *session, const struct reference *references)
+/* The default entry of a path's 4-tuple; the path itself if that is lost. */
+static uint32_t default_slot(const struct state *state, uint32_t path_slot)
+{
+	struct path_entry path, first;
+	struct tuple tuple;
+	uint32_t slot;
+
+	if (!path_read(state, path_slot, &path) || !(path.flags >> PATH_ORDINAL_SHIFT))
+		return path_slot;
+	tuple = path_tuple(&path);
+	return path_find(state, &tuple, &slot, &first) ? slot : path_slot;
+}
+
+/*
+ * The paths of a 4-tuple belong to one worker, which writes its default entry
+ * for all of them; after a change of the workers' number a session may not be
+ * with the others of its 4-tuple.
+ */
+static bool owner_fits(const struct state *state, const struct session *session, const struct reference *references)
 {
 	for (unsigned i = 0; i < session->path_count; i++) {
-		const struct reference *reference = &references[session->paths[i]];
+		const struct reference *tuple = &references[default_slot(state, session->paths[i])];
 
-		if (reference->sessions == UINT8_MAX || (reference->sessions && reference->owner != session->owner))
+		if (references[session->paths[i]].sessions == UINT8_MAX ||
+		    (tuple->owned && tuple->owner != session->owner))
 			return false;
 	}
 	return true;
@@ -177,12 +196,14 @@ static void session_enter(struct state *state, uint32_t slot, struct session *se
 
 	for (unsigned i = 0; i < session->path_count; i++) {
 		struct reference *reference = &references[session->paths[i]];
+		struct reference *tuple = &references[default_slot(state, session->paths[i])];
 
 		if (!path_read(state, session->paths[i], &path))
 			continue;
 		if (reference->sessions++ == 0)
 			path.session = SLOT_NONE;
-		reference->owner = session->owner;
+		tuple->owned = true;
+		tuple->owner = session->owner;
 		if (i == 0) {
 			if (session_read(state, path.session, &other) && other.paths[0] == session->paths[0])
 				session->older = path.session;
@@ -206,7 +227,7 @@ static int sessions_repair(struct state *state, uint32_t workers, struct referen
 		if (!session_read(state, slot, &session))
 			continue;
 		session.owner = (uint8_t)adopt_owner(state, slot, workers);
-		if (!session_trim(state, slot, &session) || !owner_fits(&session, references)) {
+		if (!session_trim(state, slot, &session) || !owner_fits(state, &session, references)) {
 			entry_clear(&state->sessions[slot]);
 			continue;
 		}
@@ -259,6 +280,7 @@ static void paths_sweep(struct state *state, const struct reference *references)
 			path.session = SLOT_NONE;
 			path.sessions = 0;
 			path.cid_len = 0;
+			path.owner = references[slot].owner;
 		}
 		path.siblings = 0;
 		path_write(state, slot, &path);

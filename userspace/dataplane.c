@@ -57,6 +57,16 @@ static int log_libbpf(enum libbpf_print_level level, const char *format, va_list
 
 /* --- locks ---------------------------------------------------------------------------------------- */
 
+/* error: of pins_lock. */
+static void lock_log(int error, const char *run_dir, const char *what, const char *taken)
+{
+	errno = -error;
+	if (error == -EBUSY)
+		log_errorx("%s: %s", what, taken);
+	else
+		log_error("%s: lock file in %s", what, run_dir);
+}
+
 /* An interface is told apart by network namespace and index: names repeat. */
 static void interface_lock_name(char name[static 64], uint32_t ifindex)
 {
@@ -74,16 +84,15 @@ static int locks_take(struct dataplane *dp, const struct dataplane_options *opti
 	snprintf(name, sizeof(name), "instance-%s", dp->instance);
 	error = pins_lock(&dp->instance_lock, options->run_dir, name);
 	if (error) {
-		errno = -error;
-		log_error("instance %s: a relay of this name runs already (give this one another: -n)", dp->instance);
+		lock_log(error, options->run_dir, dp->instance,
+			 "a relay of this name runs already (give this one another: -n)");
 		return -1;
 	}
 	for (unsigned i = 0; i < dp->interface_count; i++) {
 		interface_lock_name(name, dp->interfaces[i].ifindex);
 		error = pins_lock(&dp->interface_locks[i], options->run_dir, name);
 		if (error) {
-			errno = -error;
-			log_error("%s: another relay has this interface", dp->interfaces[i].name);
+			lock_log(error, options->run_dir, dp->interfaces[i].name, "another relay has this interface");
 			return -1;
 		}
 	}

@@ -27,10 +27,8 @@ static uint32_t session_of_reply(const struct forwarder *f, const struct path_en
 }
 
 /* RFC 9000 s7.2: the client takes up the SCID of the server's first Initial, or of its Retry. */
-static void learn(struct forwarder *f, const struct path_entry *path, const struct quic_long *packet)
+static void learn(struct forwarder *f, uint32_t session, const struct quic_long *packet)
 {
-	uint32_t session;
-
 	switch (packet->type) {
 	case QUIC_RETRY:
 		f->counters->events[EVENT_RETRY]++;
@@ -44,30 +42,32 @@ static void learn(struct forwarder *f, const struct path_entry *path, const stru
 	default:
 		return;
 	}
-	session = session_of_reply(f, path, &packet->dcid);
 	if (session != SLOT_NONE)
 		session_learn_cid(&f->sessions, session, &packet->scid, packet->type == QUIC_RETRY);
 }
 
 /*
  * RFC 9000 s8.1, for those who cannot: all clients share our address, so the
- * backend's tokens prove nothing, and what a spoofed client gets is on us.
+ * backend's tokens prove nothing, and what a spoofed client gets is on us. That
+ * the path is confirmed frees short headers alone: it may be by another session,
+ * whose client is elsewhere and only sends from here.
  */
-static bool may_amplify(struct forwarder *f, const struct path_entry *path, size_t len, bool is_short)
+static bool may_amplify(struct forwarder *f, const struct path_entry *path, uint32_t session_slot, size_t len,
+			bool is_short)
 {
 	struct session session;
 
-	if (path->flags & PATH_CONFIRMED || !session_read(f->state, path->session, &session) ||
+	if ((is_short && path->flags & PATH_CONFIRMED) || !session_read(f->state, session_slot, &session) ||
 	    session.flags & SESSION_CONFIRMED)
 		return true;
 	if (is_short && session.flags & SESSION_CID_EMPTY && session.flags & SESSION_CLIENT_SHORT) {
-		session_confirm(&f->sessions, path->session, f->now_s);
+		session_confirm(&f->sessions, session_slot, f->now_s);
 		return true;
 	}
 	if (session.sent_bytes + (uint64_t)len > 3ull * session.client_bytes)
 		return false;
 	session.sent_bytes += (uint32_t)len;
-	session_write(&f->sessions, path->session, &session);
+	session_write(&f->sessions, session_slot, &session);
 	return true;
 }
 
@@ -85,7 +85,7 @@ void from_backend(struct forwarder *f, struct arrival *a)
 	struct reply_entry reply;
 	struct path_entry path;
 	struct quic_long packet;
-	uint32_t slot;
+	uint32_t slot, session;
 
 	if (!reply_find(f->state, &a->packet.src, a->packet.src_port_be, a->endpoint.relay_address,
 			a->packet.dst_port_be, &slot, &reply)) {
@@ -108,12 +108,13 @@ void from_backend(struct forwarder *f, struct arrival *a)
 		forwarder_drop(f, a->frame, DROP_MALFORMED_LONG);
 		return;
 	}
-	if (!may_amplify(f, &path, a->len, is_short)) {
+	session = is_short ? path.session : session_of_reply(f, &path, &packet.dcid);
+	if (!may_amplify(f, &path, session, a->len, is_short)) {
 		forwarder_drop(f, a->frame, DROP_AMPLIFICATION);
 		return;
 	}
 	mark_answered(f, slot, &reply);
 	if (!is_short)
-		learn(f, &path, &packet);
+		learn(f, session, &packet);
 	forwarder_to_client(f, a, slot, &reply);
 }

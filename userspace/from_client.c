@@ -85,6 +85,39 @@ static void confirm_migrated(struct forwarder *f, uint32_t path_slot, const stru
 		path_confirm(f->state, path_slot);
 }
 
+/*
+ * A DCID below 8 bytes that is no session's of this 4-tuple may be a guess at
+ * one that the backend chose: it counts against all that could be meant.
+ */
+static void guess_count(struct forwarder *f, const struct tuple *tuple, size_t dcid_len)
+{
+	struct path_entry path;
+	struct session session;
+	uint32_t slot;
+
+	if (dcid_len == 0 || dcid_len >= QUIC_ORIGINAL_DCID_MIN)
+		return;
+	for (unsigned ordinal = 0; ordinal <= PATH_SIBLINGS_MAX; ordinal++) {
+		if (!path_find_ordinal(f->state, tuple, ordinal, &slot, &path) || path.flags & PATH_CONFIRMED)
+			continue;
+		slot = path.session;
+		for (unsigned i = 0; i < SESSIONS_PER_PATH && session_read(f->state, slot, &session); i++) {
+			if (!(session.flags & SESSION_CONFIRMED) && session.wrong_guesses < WRONG_GUESSES_MAX) {
+				session.wrong_guesses++;
+				session_write(&f->sessions, slot, &session);
+			}
+			slot = session.older;
+		}
+	}
+}
+
+/* Too many guesses: the right one proves nothing any more. */
+static bool is_guessed(const struct session *session)
+{
+	return session->wrong_guesses >= WRONG_GUESSES_MAX &&
+	       (session->cid_len < QUIC_ORIGINAL_DCID_MIN || session->cid_len == CID_LEN_UNKNOWN);
+}
+
 /* Rule 1: this session, on this path. exact: the DCID is one that the backend chose. */
 static void forward_known(struct forwarder *f, struct arrival *a, uint32_t session_slot, uint32_t path_slot,
 			  const struct path_entry *path, bool exact, bool is_short)
@@ -101,7 +134,7 @@ static void forward_known(struct forwarder *f, struct arrival *a, uint32_t sessi
 		return;
 	}
 	account(f, session_slot, a->len, is_short);
-	if (exact)
+	if (exact && session_read(f->state, session_slot, &session) && !is_guessed(&session))
 		session_confirm(&f->sessions, session_slot, f->now_s);
 	if (session_read(f->state, session_slot, &session))
 		confirm_migrated(f, path_slot, path, &session);
@@ -156,16 +189,12 @@ static void forward_unknown_cid(struct forwarder *f, struct arrival *a, const st
 		forwarder_hand_over(f, a->frame, path->owner);
 		return;
 	}
-	if (session_read(f->state, path->session, &session) && !(session.flags & SESSION_CONFIRMED) &&
-	    dcid->len > 0 && session.cid_len < QUIC_ORIGINAL_DCID_MIN) {
-		/* A short CID could be guessed: an address that guesses is not confirmed by it. */
-		if (session.wrong_guesses >= WRONG_GUESSES_MAX) {
-			forwarder_drop(f, a->frame, DROP_UNKNOWN_CID);
-			return;
-		}
-		session.wrong_guesses++;
-		session_write(&f->sessions, path->session, &session);
+	if (dcid->len > 0 && session_read(f->state, path->session, &session) &&
+	    !(session.flags & SESSION_CONFIRMED) && is_guessed(&session)) {
+		forwarder_drop(f, a->frame, DROP_UNKNOWN_CID);
+		return;
 	}
+	guess_count(f, &a->tuple, dcid->len);
 	if (is_short)
 		session_offer_alias(&f->sessions, path->session, dcid);
 	forward_known(f, a, path->session, client->slot, path, false, is_short);
@@ -178,6 +207,7 @@ static void forward_unknown_cid(struct forwarder *f, struct arrival *a, const st
 struct fitting {
 	uint32_t session, path_slot;
 	struct path_entry path;
+	uint8_t cid_len;
 	unsigned count;
 };
 
@@ -197,6 +227,7 @@ static void fitting_try(struct forwarder *f, uint32_t path_slot, const struct pa
 	fitting->session = path->session;
 	fitting->path_slot = path_slot;
 	fitting->path = *path;
+	fitting->cid_len = session.cid_len;
 	fitting->count++;
 }
 
@@ -215,10 +246,12 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 		if (path_find_ordinal(f->state, &a->tuple, ordinal, &slot, &path))
 			fitting_try(f, slot, &path, a->len, &fitting);
 	if (fitting.count != 1) {
+		guess_count(f, &a->tuple, 1);
 		forwarder_drop(f, a->frame, DROP_AMBIGUOUS_4TUPLE);
 		return;
 	}
-	dcid = quic_cid_make(a->payload + 1, f->state->backends[fitting.path.backend].cid_len);
+	dcid = quic_cid_make(a->payload + 1, fitting.cid_len);
+	guess_count(f, &a->tuple, dcid.len);
 	session_offer_alias(&f->sessions, fitting.session, &dcid);
 	forward_known(f, a, fitting.session, fitting.path_slot, &fitting.path, false, true);
 }
@@ -358,6 +391,8 @@ static void client_long(struct forwarder *f, struct arrival *a, const struct cli
 		forward_unknown_cid(f, a, client, &packet->dcid, false);
 		return;
 	}
+	if (client->known)
+		guess_count(f, &a->tuple, packet->dcid.len);
 	if (packet->type == QUIC_INITIAL)
 		first_flight(f, a, packet);
 	else if (packet->type == QUIC_OTHER_VERSION)

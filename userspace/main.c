@@ -132,7 +132,7 @@ static int run_counters(const struct arguments *arguments)
 	return error ? 1 : 0;
 }
 
-/* Interfaces from -i (cut at its commas, in place) or else from the configuration. */
+/* Interfaces from -i (cut at its commas, in place) or else from the configuration; how many, also those that names has no room for. */
 static unsigned interfaces_choose(const struct arguments *arguments, const struct config *config,
 				  const char *names[static INTERFACES_MAX])
 {
@@ -140,8 +140,8 @@ static unsigned interfaces_choose(const struct arguments *arguments, const struc
 
 	if (arguments->interfaces) {
 		for (char *at = strtok(arguments->interfaces, ","); at; at = strtok(NULL, ","))
-			if (count < INTERFACES_MAX)
-				names[count++] = at;
+			if (count++ < INTERFACES_MAX)
+				names[count - 1] = at;
 	} else {
 		for (; count < config->xdp.interface_count; count++)
 			names[count] = config->xdp.interfaces[count];

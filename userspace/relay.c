@@ -25,6 +25,10 @@ static int interfaces_open(struct relay *relay, const struct relay_options *opti
 		log_errorx("no interfaces: give xdp.interfaces in the configuration or -i NAME[,NAME...]");
 		return -1;
 	}
+	if (options->interface_count > INTERFACES_MAX) {
+		log_errorx("%u interfaces: at most %d are served", options->interface_count, INTERFACES_MAX);
+		return -1;
+	}
 	for (unsigned i = 0; i < options->interface_count; i++) {
 		struct interface *interface = &relay->interfaces[i];
 		int error = interface_query(options->interfaces[i], interface);
@@ -34,6 +38,11 @@ static int interfaces_open(struct relay *relay, const struct relay_options *opti
 			log_error("interface %s", options->interfaces[i]);
 			return -1;
 		}
+		for (unsigned j = 0; j < i; j++)
+			if (relay->interfaces[j].ifindex == interface->ifindex) {
+				log_errorx("interface %s is given twice", options->interfaces[i]);
+				return -1;
+			}
 		if (interface->queues > QUEUES_MAX) {
 			log_errorx("%s: %u queues, at most %d are served (ethtool -L)", interface->name,
 				   interface->queues, QUEUES_MAX);

@@ -152,8 +152,8 @@ static void home_leave(struct session_pool *pool, uint32_t slot, const struct se
 	}
 }
 
-/* One session less on a path; a path of none is closed. */
-static void path_drop(struct session_pool *pool, uint32_t path_slot)
+/* This session less on a path; a path of none is closed. What the path says of the session goes with it: slots are reused. */
+static void path_drop(struct session_pool *pool, uint32_t path_slot, uint32_t slot)
 {
 	struct path_entry path;
 
@@ -161,6 +161,11 @@ static void path_drop(struct session_pool *pool, uint32_t path_slot)
 		return;
 	if (path.sessions > 1) {
 		path.sessions--;
+		if (path.session == slot) {
+			path.session = SLOT_NONE;
+			path.cid_len = 0;
+			memset(path.cid, 0, sizeof(path.cid));
+		}
 		path_write(pool->state, path_slot, &path);
 	} else {
 		path_close(pool->state, path_slot);
@@ -195,7 +200,7 @@ static void session_leave_path(struct session_pool *pool, uint32_t slot, struct 
 	memmove(&session->paths[index], &session->paths[index + 1],
 		(session->path_count - index) * sizeof(session->paths[0]));
 	session_write(pool, slot, session);
-	path_drop(pool, path_slot);
+	path_drop(pool, path_slot, slot);
 	if (index == 0)
 		home_enter(pool, slot, session);
 }
@@ -211,7 +216,7 @@ void session_close(struct session_pool *pool, uint32_t slot)
 	for (unsigned i = 0; i < session.cid_count; i++)
 		cid_remove(pool->state, session.cids[i], NULL);
 	for (unsigned i = 0; i < session.path_count; i++)
-		path_drop(pool, session.paths[i]);
+		path_drop(pool, session.paths[i], slot);
 	if (!(session.flags & SESSION_CONFIRMED))
 		unconfirmed_remove(pool, slot);
 	entry_clear(&pool->state->sessions[slot]);
@@ -219,16 +224,16 @@ void session_close(struct session_pool *pool, uint32_t slot)
 	pool->live--;
 }
 
-/* Ends the oldest unconfirmed session, of one backend if not SLOT_NONE. False: none found. */
-static bool evict_unconfirmed(struct session_pool *pool, uint32_t backend)
+/* Ends the oldest unconfirmed session but `except`, of one backend if not SLOT_NONE. False: none found. */
+static bool evict_unconfirmed(struct session_pool *pool, uint32_t backend, uint32_t except)
 {
 	uint32_t slot = pool->oldest;
 
 	for (int i = 0; slot != SLOT_NONE && i < EVICTIONS_SCANNED; i++, slot = link_of(pool, slot)->next) {
 		struct session session;
 
-		if (backend != SLOT_NONE &&
-		    !(session_read(pool->state, slot, &session) && session.backend == backend))
+		if (slot == except || (backend != SLOT_NONE && !(session_read(pool->state, slot, &session) &&
+								 session.backend == backend)))
 			continue;
 		pool->counters->events[EVENT_SESSION_EVICTED]++;
 		session_close(pool, slot);
@@ -237,9 +242,13 @@ static bool evict_unconfirmed(struct session_pool *pool, uint32_t backend)
 	return false;
 }
 
-/* A path for one more session: the 4-tuple's to this backend if there is one, else a new one. */
-static enum session_verdict path_join(struct session_pool *pool, const struct tuple *tuple, uint32_t backend,
-				      uint16_t nexthop, uint32_t now_s, uint32_t *path_slot)
+/*
+ * A path for one more session: the 4-tuple's to this backend if there is one,
+ * else a new one. slot: the session's if it lives already, which is not evicted
+ * for its own sake.
+ */
+static enum session_verdict path_join(struct session_pool *pool, uint32_t slot, const struct tuple *tuple,
+				      uint32_t backend, uint16_t nexthop, uint32_t now_s, uint32_t *path_slot)
 {
 	struct path_entry path;
 	enum path_verdict verdict;
@@ -247,7 +256,7 @@ static enum session_verdict path_join(struct session_pool *pool, const struct tu
 	if (!path_find_backend(pool->state, tuple, backend, path_slot, &path)) {
 		do
 			verdict = path_open(pool->state, &pool->ports, tuple, backend, nexthop, now_s, path_slot);
-		while (verdict == PATH_PORTS_EXHAUSTED && evict_unconfirmed(pool, backend));
+		while (verdict == PATH_PORTS_EXHAUSTED && evict_unconfirmed(pool, backend, slot));
 		if (verdict != PATH_OPENED)
 			return verdict == PATH_PORTS_EXHAUSTED ? SESSION_PORTS_EXHAUSTED : SESSION_TABLE_FULL;
 		pool->counters->events[EVENT_PATH_OPENED]++;
@@ -277,16 +286,16 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 	enum session_verdict verdict;
 	uint32_t cid_slot;
 
-	if (pool->free_count == 0 && !evict_unconfirmed(pool, SLOT_NONE))
+	if (pool->free_count == 0 && !evict_unconfirmed(pool, SLOT_NONE, SLOT_NONE))
 		return SESSION_POOL_FULL;
-	verdict = path_join(pool, tuple, backend, nexthop, now_s, &session.paths[0]);
+	verdict = path_join(pool, SLOT_NONE, tuple, backend, nexthop, now_s, &session.paths[0]);
 	if (verdict != SESSION_OK)
 		return verdict;
 	*slot = pool->free[--pool->free_count];
 	cid_slot = cid_add(pool->state, original_dcid, CID_ORIGINAL, tuple, *slot);
 	if (cid_slot == SLOT_NONE) {
 		pool->free_count++;
-		path_drop(pool, session.paths[0]);
+		path_drop(pool, session.paths[0], *slot);
 		return SESSION_TABLE_FULL;
 	}
 	session.generation = pool->state->sessions[*slot].generation + 1;
@@ -303,14 +312,18 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 
 /* --- paths -------------------------------------------------------------------------------------- */
 
-static bool path_is_answered(const struct state *state, uint32_t path_slot)
+/* opened_s: until the backend answers, the reply's stamp is that of the path's opening; the client's own moves on. */
+static bool path_is_answered(const struct state *state, uint32_t path_slot, uint32_t *opened_s)
 {
 	struct path_entry path;
 	struct reply_entry reply;
 	uint32_t reply_slot;
 
-	return path_read(state, path_slot, &path) && path_reply(state, &path, &reply_slot, &reply) &&
-	       reply.flags & (REPLY_ANSWERED | REPLY_CONFIRMED);
+	*opened_s = 0;
+	if (!path_read(state, path_slot, &path) || !path_reply(state, &path, &reply_slot, &reply))
+		return false;
+	*opened_s = reply.last_seen_s;
+	return reply.flags & (REPLY_ANSWERED | REPLY_CONFIRMED);
 }
 
 /* Drops paths that the backend did not answer in time; how many young ones are left. */
@@ -319,9 +332,11 @@ static unsigned unanswered_expire(struct session_pool *pool, uint32_t slot, stru
 	unsigned young = 0;
 
 	for (unsigned i = session->path_count; i-- > 1;) {
-		if (path_is_answered(pool->state, session->paths[i]))
+		uint32_t opened_s;
+
+		if (path_is_answered(pool->state, session->paths[i], &opened_s))
 			continue;
-		if (now_s - path_last_seen_s(pool->state, session->paths[i]) >= PATH_UNANSWERED_S)
+		if (now_s - opened_s >= PATH_UNANSWERED_S)
 			session_leave_path(pool, slot, session, i);
 		else
 			young++;
@@ -360,7 +375,7 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 	if (unanswered_expire(pool, slot, &session, now_s) >= PATHS_UNANSWERED_MAX)
 		return SESSION_PATHS_UNANSWERED;
 	path_room_make(pool, slot, &session);
-	verdict = path_join(pool, tuple, session.backend, nexthop, now_s, path_slot);
+	verdict = path_join(pool, slot, tuple, session.backend, nexthop, now_s, path_slot);
 	if (verdict != SESSION_OK)
 		return verdict;
 	session.paths[session.path_count++] = *path_slot;
@@ -368,6 +383,7 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 	if (path_read(pool->state, *path_slot, &path) && path.session == SLOT_NONE) {
 		path.session = slot;
 		path_write(pool->state, *path_slot, &path);
+		session_cid_to_path(pool, slot, *path_slot);
 	}
 	pool->counters->events[EVENT_PATH_MIGRATED]++;
 	return SESSION_OK;

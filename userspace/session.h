@@ -82,6 +82,12 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid, bool retry);
 
 /*
+ * Writes the CID learned last into a path's entry, if the session is the one
+ * that the entry names: the kernel then finds it without the index.
+ */
+void session_cid_to_path(struct session_pool *pool, uint32_t slot, uint32_t path_slot);
+
+/*
  * The client used an unknown CID on a path where only this session can be
  * meant. On second sight it becomes an alias, if no other session holds it.
  */

@@ -25,7 +25,6 @@ static void cid_len_note(struct state *state, uint32_t backend, uint8_t len)
 		__atomic_fetch_or(&state->globals->cid_lengths, 1u << len, __ATOMIC_RELAXED);
 }
 
-/* The CID that the path's entry carries, so that the kernel finds it without the index. */
 static void path_cid_set(struct state *state, uint32_t path_slot, uint32_t session, const struct quic_cid *cid)
 {
 	struct path_entry path;
@@ -35,6 +34,19 @@ static void path_cid_set(struct state *state, uint32_t path_slot, uint32_t sessi
 	path.cid_len = cid->len;
 	memcpy(path.cid, cid->bytes, CID_LEN_MAX);
 	path_write(state, path_slot, &path);
+}
+
+void session_cid_to_path(struct session_pool *pool, uint32_t slot, uint32_t path_slot)
+{
+	struct session session;
+	struct cid_entry entry;
+	struct quic_cid cid;
+
+	if (!session_read(pool->state, slot, &session) || session.cid_count == 0 ||
+	    !cid_read(pool->state, session.cids[session.cid_count - 1], &entry) || entry.kind == CID_ORIGINAL)
+		return;
+	cid = quic_cid_make(entry.cid, entry.len);
+	path_cid_set(pool->state, path_slot, slot, &cid);
 }
 
 /*
@@ -82,7 +94,8 @@ static void cid_attach(struct session_pool *pool, uint32_t slot, struct session 
 		return;
 	}
 	session->cids[session->cid_count++] = cid_slot;
-	path_cid_set(pool->state, session->paths[0], slot, cid);
+	for (unsigned i = 0; i < session->path_count; i++)
+		path_cid_set(pool->state, session->paths[i], slot, cid);
 	pool->counters->events[kind == CID_ALIAS ? EVENT_ALIAS_LEARNED : EVENT_CID_LEARNED]++;
 }
 

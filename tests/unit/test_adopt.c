@@ -195,6 +195,42 @@ static void owners_follow_the_number_of_workers(void **unused)
 	bench_close(bench);
 }
 
+/* The owner of a default entry writes it for all paths of its 4-tuple; there is no worker 3 any more. */
+static void paths_of_one_client_keep_one_owner(void **unused)
+{
+	(void)unused;
+	for (uint32_t workers = 1; workers <= 64; workers++) {
+		struct bench *bench = populated();
+		struct path_entry path, first;
+		unsigned siblings = 0;
+		uint32_t slot;
+
+		for (slot = 0; slot <= bench->state.paths.mask; slot++) {
+			if (!path_read(&bench->state, slot, &path))
+				continue;
+			path.owner = 200;
+			path_write(&bench->state, slot, &path);
+			/* Client 0's session at a ends; its default entry stays for the one at b. */
+			if (path.client_port_be == htons(1) && path.siblings)
+				session_close(&bench->f.sessions, path.session);
+		}
+		assert_true(adopt_repair(&bench->state, workers) > 0);
+		for (slot = 0; slot <= bench->state.paths.mask; slot++) {
+			struct tuple tuple;
+
+			if (!path_read(&bench->state, slot, &path))
+				continue;
+			assert_in_range(path.owner, 0, workers - 1);
+			tuple = path_tuple(&path);
+			assert_true(path_find(&bench->state, &tuple, &(uint32_t){ 0 }, &first));
+			assert_int_equal(path.owner, first.owner);
+			siblings += first.siblings && !(path.flags >> PATH_ORDINAL_SHIFT);
+		}
+		assert_true(siblings > 0);
+		bench_close(bench);
+	}
+}
+
 static int registered(void **unused)
 {
 	(void)unused;
@@ -215,6 +251,7 @@ int main(void)
 		cmocka_unit_test(whole_tables_stay_as_they_are),
 		cmocka_unit_test(any_damage_is_repaired),
 		cmocka_unit_test(owners_follow_the_number_of_workers),
+		cmocka_unit_test(paths_of_one_client_keep_one_owner),
 	};
 
 	return cmocka_run_group_tests_name("adopt", tests, registered, unregistered);
