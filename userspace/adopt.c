@@ -23,6 +23,23 @@ static void heads_reset(void *entries, uint32_t slots, uint32_t entry_size)
 	}
 }
 
+/*
+ * The steward's entries keep their address and port from the first write on,
+ * and the rest is looked up anew: one that was being changed is good again, one
+ * that was being made is known to nobody.
+ */
+static void steward_entries_reset(void *entries, uint32_t slots, uint32_t entry_size)
+{
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		struct entry_head *head = (void *)((uint8_t *)entries + (size_t)slot * entry_size);
+
+		if (head->seq & SEQ_WRITING && head->seq & SEQ_LIVE)
+			head->seq = (uint16_t)(((head->seq & ~SEQ_STATE_MASK) + SEQ_STEP) | SEQ_LIVE);
+		else if (head->seq & SEQ_WRITING)
+			entry_clear(head);
+	}
+}
+
 static bool cid_tuple(const struct state *state, const struct cid_entry *entry, struct tuple *tuple)
 {
 	struct session session;
@@ -328,6 +345,8 @@ int adopt_repair(struct state *state, uint32_t workers)
 	heads_reset(state->replies.entries, state->replies.mask + 1, state->replies.entry_size);
 	heads_reset(state->cids.entries, state->cids.mask + 1, state->cids.entry_size);
 	heads_reset(state->sessions, state->session_slots, sizeof(*state->sessions));
+	steward_entries_reset(state->backends, state->backend_slots, sizeof(*state->backends));
+	steward_entries_reset(state->endpoints.entries, state->endpoints.mask + 1, state->endpoints.entry_size);
 	live = sessions_repair(state, workers, references);
 	cids_sweep(state);
 	paths_sweep(state, references);

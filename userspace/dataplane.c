@@ -38,6 +38,8 @@ struct dataplane {
 		size_t size;
 	} mappings[MAPPINGS_MAX];
 	unsigned mapping_count;
+	struct globals *globals;
+	uint32_t predecessor_features;   /* of adopted maps */
 };
 
 static int log_libbpf(enum libbpf_print_level level, const char *format, va_list args)
@@ -84,7 +86,7 @@ static int locks_take(struct dataplane *dp, const struct dataplane_options *opti
 	snprintf(name, sizeof(name), "instance-%s", dp->instance);
 	error = pins_lock(&dp->instance_lock, options->run_dir, name);
 	if (error) {
-		lock_log(error, options->run_dir, dp->instance,
+		lock_log(error, options->run_dir, name,
 			 "a relay of this name runs already (give this one another: -n)");
 		return -1;
 	}
@@ -160,6 +162,7 @@ static int state_map(struct dataplane *dp, struct state *state, const struct sip
 	if (dp->mapping_count != 11)
 		return -1;
 	state->globals->features = 0;
+	dp->globals = state->globals;
 	state->globals->abi_version = SLUICE_ABI_VERSION;
 	state->globals->path_mask = state->paths.mask;
 	state->globals->reply_mask = state->replies.mask;
@@ -251,6 +254,7 @@ static int predecessor_meet(struct dataplane *dp, const struct dataplane_options
 	*adopted = globals_read(dp, &globals) && globals_fit(&globals, options);
 	if (*adopted) {
 		*key = globals.hash_key;
+		dp->predecessor_features = globals.features;
 		return 0;
 	}
 	if (pins_remove(dp->instance) == 0)
@@ -480,6 +484,8 @@ void dataplane_leave(struct dataplane *dp)
 	for (unsigned i = 0; i < dp->interface_count; i++)
 		if (dp->links[i])
 			bpf_link__destroy(dp->links[i]); /* pinned: it only forgets */
+	if (dp->globals && dp->predecessor_features && !dp->globals->features)
+		__atomic_store_n(&dp->globals->features, dp->predecessor_features, __ATOMIC_RELAXED);
 	ring_buffer__free(dp->reports);
 	for (unsigned i = 0; i < dp->mapping_count; i++)
 		munmap(dp->mappings[i].memory, dp->mappings[i].size);

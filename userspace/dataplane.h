@@ -65,7 +65,11 @@ void dataplane_detach_all(struct dataplane *dataplane);
 /* Detaches, unpins, unlocks and frees. NULL is allowed. */
 void dataplane_close(struct dataplane *dataplane);
 
-/* Unlocks and frees; program and maps stay, pinned, for a successor. */
+/*
+ * Unlocks and frees; program and maps stay, pinned, for a successor. The kernel
+ * path of maps that were adopted goes on as the predecessor had it, unless
+ * globals->features was set since.
+ */
 void dataplane_leave(struct dataplane *dataplane);
 
 /* Takes down what an instance left behind. 0, -ENOENT: nothing there; -EBUSY: a relay of this name runs. */

@@ -4,6 +4,7 @@
 #define SLUICE_INTERFACE_H
 
 #include <net/if.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct interface {
@@ -11,6 +12,7 @@ struct interface {
 	uint32_t ifindex;
 	uint32_t queues;             /* RX queues in use (ethtool -l) */
 	uint32_t mtu_bytes;
+	bool gone;                   /* seen to be away; set by the steward */
 };
 
 /* 0 or -errno: -ENODEV for a name that is not there. */

@@ -3,7 +3,9 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +13,7 @@
 
 static enum log_level log_threshold = LOG_INFO;
 static bool log_as_json;
+static atomic_uint lines_lost;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -40,6 +43,18 @@ static void json_escape(char *out, size_t size, const char *text)
 	out[n] = '\0';
 }
 
+/*
+ * The steward logs, and the heartbeat must not wait for whoever reads: a reader
+ * that has stopped loses lines. A pipe that is writable takes PIPE_BUF bytes
+ * (POSIX write), more than any line has.
+ */
+static bool log_is_read(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) == 1 && out.revents & POLLOUT;
+}
+
 static void log_line(enum log_level level, const char *message)
 {
 	char line[2304], stamp[32], escaped[1536];
@@ -67,10 +82,24 @@ static void log_line(enum log_level level, const char *message)
 static void log_format(enum log_level level, int error, const char *format, va_list args)
 {
 	char message[1024];
+	unsigned lost;
 	int len;
 
 	if (level > log_threshold)
 		return;
+	if (!log_is_read()) {
+		atomic_fetch_add(&lines_lost, 1);
+		return;
+	}
+	lost = atomic_exchange(&lines_lost, 0);
+	if (lost) {
+		snprintf(message, sizeof(message), "%u log lines lost: nobody was reading", lost);
+		log_line(LOG_WARN, message);
+		if (!log_is_read()) {
+			atomic_fetch_add(&lines_lost, 1);
+			return;
+		}
+	}
 	len = vsnprintf(message, sizeof(message), format, args);
 	if (error && len >= 0 && len < (int)sizeof(message) - 2)
 		snprintf(message + len, sizeof(message) - (size_t)len, ": %s", strerror(error));

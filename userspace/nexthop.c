@@ -131,6 +131,14 @@ static bool address_is_present(const struct nexthops *nexthops, uint32_t ifindex
 	return false;
 }
 
+bool nexthop_has_address(const struct nexthops *nexthops, const struct addr *address)
+{
+	for (unsigned slot = 0; slot < nexthops->interface_count; slot++)
+		if (address_is_present(nexthops, nexthops->interfaces[slot].ifindex, address))
+			return true;
+	return false;
+}
+
 static struct address *address_find(struct nexthops *nexthops, const struct address *like)
 {
 	for (size_t i = 0; i < nexthops->address_count; i++) {

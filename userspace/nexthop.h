@@ -74,6 +74,9 @@ enum nexthop_verdict nexthop_find(const struct nexthops *nexthops, const struct 
  */
 int nexthop_want(struct nexthops *nexthops, const struct addr *dst, bool keep, const uint64_t *used, uint16_t *slot);
 
+/* Steward: does one of the interfaces have this address? */
+bool nexthop_has_address(const struct nexthops *nexthops, const struct addr *address);
+
 /* Steward: the source address the kernel would use towards dst. 0 or -ENETUNREACH / -EADDRNOTAVAIL. */
 int nexthop_source(const struct nexthops *nexthops, const struct addr *dst, struct addr *source);
 

@@ -162,7 +162,7 @@ static void on_address(void *context, uint32_t ifindex, const struct addr *addre
 			continue;
 		if (present)
 			listener_add(relay, i, address);
-		else
+		else if (!relay->nexthops || !nexthop_has_address(relay->nexthops, address))
 			endpoint_remove(&relay->state, address, htons(relay->config->listeners[i].address.port));
 	}
 }
@@ -312,7 +312,8 @@ static int worker_open(struct relay *relay, uint32_t index)
 		.pending_handshakes = share_of(limits->pending_handshakes, relay->worker_count),
 		.pending_bytes_per_handshake = limits->pending_bytes_per_handshake,
 		.pending_seconds = limits->pending_seconds,
-		.new_sessions_per_s_per_source = limits->new_sessions_per_s_per_source,
+		/* A source's connections are spread over the workers by their ports. */
+		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
 		.kernel_path = relay->config->fast_path == FAST_PATH_KERNEL,
 	};
 
@@ -391,6 +392,8 @@ int relay_run(const struct relay_options *options)
 	    globals_fill(relay, options->config) == 0 && nexthops_start(relay) == 0 && routes_fill(relay) == 0 &&
 	    workers_start(relay) == 0)
 		result = steward_run(relay);
+	else if (relay->adopted)
+		relay->leave = true; /* what is wrong with this start must not end the sessions of the one before */
 	relay_close(relay, relay->leave);
 	urcu_qsbr_unregister_thread();
 	free(relay);

@@ -66,6 +66,12 @@ static inline void ring_pop(struct ring *ring)
 	__atomic_store_n(&ring->tail, ring->tail + 1, __ATOMIC_RELEASE);
 }
 
+/* Consumer: how many elements there are, at least. */
+static inline uint32_t ring_count(const struct ring *ring)
+{
+	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - ring->tail;
+}
+
 static inline bool ring_is_empty(const struct ring *ring)
 {
 	return __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) == __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);

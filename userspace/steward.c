@@ -74,13 +74,18 @@ static uint64_t *nexthops_in_use(struct relay *relay)
 	return used;
 }
 
-/* nexthop_want, and with a full table once more over slots that nobody uses. */
+/*
+ * nexthop_want, and with a full table once more over slots that nobody uses. To
+ * find those costs a walk over all replies and backends: once a second at most,
+ * for on-link sources can be spoofed.
+ */
 static void nexthop_want_hard(struct relay *relay, const struct addr *client, uint16_t *slot)
 {
 	uint64_t *used;
 
-	if (nexthop_want(relay->nexthops, client, false, NULL, slot) != -ENOSPC)
+	if (nexthop_want(relay->nexthops, client, false, NULL, slot) != -ENOSPC || relay->scanned_s == coarse_s())
 		return;
+	relay->scanned_s = coarse_s();
 	used = nexthops_in_use(relay);
 	if (used)
 		nexthop_want(relay->nexthops, client, false, used, slot);
@@ -113,8 +118,10 @@ static void serve_requests(struct relay *relay)
 {
 	for (uint32_t i = 0; i < relay->worker_count; i++) {
 		struct nexthop_request *request;
+		uint32_t left = ring_count(&relay->workers[i].requests);
 
-		while ((request = ring_front(&relay->workers[i].requests))) {
+		/* Not those that come meanwhile: waiting clients ask again and again, and the heartbeat must go on. */
+		for (; left > 0 && (request = ring_front(&relay->workers[i].requests)); left--) {
 			uint16_t slot;
 
 			nexthop_want_hard(relay, &request->client, &slot);
@@ -130,8 +137,9 @@ static void log_sessions(struct relay *relay)
 {
 	for (uint32_t i = 0; i < relay->worker_count; i++) {
 		struct session_note *note;
+		uint32_t left = ring_count(&relay->workers[i].notes);
 
-		while ((note = ring_front(&relay->workers[i].notes))) {
+		for (; left > 0 && (note = ring_front(&relay->workers[i].notes)); left--) {
 			char client[ADDRESS_TEXT_MAX], target[ADDRESS_TEXT_MAX];
 			const struct backend *backend = &relay->state.backends[note->backend];
 
@@ -143,11 +151,26 @@ static void log_sessions(struct relay *relay)
 	}
 }
 
+/* Its sockets and its link went with it, and do not come back by themselves. */
+static void interfaces_watch(struct relay *relay)
+{
+	for (unsigned i = 0; i < relay->interface_count; i++) {
+		struct interface *interface = &relay->interfaces[i];
+		char name[IF_NAMESIZE];
+
+		if (interface->gone || if_indextoname(interface->ifindex, name))
+			continue;
+		interface->gone = true;
+		log_errorx("%s is gone: restart the relay when it is back", interface->name);
+	}
+}
+
 static void housekeeping(struct relay *relay)
 {
 	steward_heartbeat(relay);
 	nexthop_housekeeping(relay->nexthops, coarse_s());
 	relay_ports_refresh(&relay->state);
+	interfaces_watch(relay);
 }
 
 /* --- the loop -------------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ struct relay {
 	bool adopted;                    /* state is that of a relay before */
 	bool leave;                      /* program and sessions stay when this one ends */
 	struct nexthops *nexthops;
+	uint32_t scanned_s;              /* when the users of next hops were last looked for */
 	unsigned renewals;               /* times that next hops are still to be looked up again */
 	struct backend_table backends;
 	struct route_table routes;

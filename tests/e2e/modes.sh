@@ -66,7 +66,7 @@ refused_beside() {
 	refused "$@" && both_answer
 }
 
-check "the same name is refused" refused_beside "instance $INSTANCE: a relay of this name runs already" \
+check "the same name is refused" refused_beside "instance-$INSTANCE: a relay of this name runs already" \
 	-i relay1 -n "$INSTANCE"
 check "the same interface is refused" refused_beside 'relay2: another relay has this interface' \
 	-i relay2 -n "$INSTANCE-2"
@@ -107,6 +107,11 @@ check "a transfer through the first relay" transfer_goes_on
 check "SIGUSR2 ends it and leaves the program" ends_by_usr2
 relay_pid=""
 check "the transfer goes on without a process" transfer_goes_on
+relay_config kernel 'fqdn: loop.test, type: simple, target: "10.83.1.1:443"' |
+	sed 's/  - fqdn: loop.test\(.*\)$/  - {fqdn: loop.test\1}/' >"$WORK/config.yaml"
+check "a successor that cannot start says why" \
+	refused 'loop.test: .*a loop' -i "$RELAY_INTERFACES" -n "$INSTANCE"
+check "and leaves the transfer alone" transfer_goes_on
 relay_config userspace | relay_start
 check "the successor adopts the session" logged 'adopted [1-9][0-9]* session'
 check "and replaces the program" logged "relay0: XDP attached, in its predecessor's place"

@@ -231,6 +231,24 @@ static void paths_of_one_client_keep_one_owner(void **unused)
 	}
 }
 
+/* A backend that was being changed is its sessions' own still; one that was being made is nobody's. */
+static void backends_in_the_making(void **unused)
+{
+	struct bench *bench = populated();
+	struct backend backend;
+	unsigned sessions = bench->f.sessions.live;
+
+	(void)unused;
+	bench->state.backends[A].head.seq |= SEQ_WRITING;
+	bench->state.backends[9].head.seq |= SEQ_WRITING;
+	assert_int_equal(restart(bench), sessions);
+	assert_true(entry_read(&bench->state.backends[A], &backend, sizeof(backend), NULL));
+	assert_int_equal(backend.port_be, htons(7001));
+	assert_false(entry_is_live(&bench->state.backends[9]));
+	assert_int_equal(bench->state.backends[9].head.seq & SEQ_WRITING, 0);
+	bench_close(bench);
+}
+
 static int registered(void **unused)
 {
 	(void)unused;
@@ -250,6 +268,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_tables_stay_as_they_are),
 		cmocka_unit_test(any_damage_is_repaired),
+		cmocka_unit_test(backends_in_the_making),
 		cmocka_unit_test(owners_follow_the_number_of_workers),
 		cmocka_unit_test(paths_of_one_client_keep_one_owner),
 	};
