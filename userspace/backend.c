@@ -3,6 +3,7 @@
 #include "backend.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "address.h"
 #include "endpoint.h"
@@ -74,9 +75,8 @@ int backend_intern(struct backend_table *table, const struct addr *address, __be
 		return -ENOSPC;
 	error = backend_route(table, &backend);
 	if (error) {
-		errno = -error;
 		address_text(text, address, port_be);
-		log_warn("backend %s", text);
+		log_warnx("backend %s: no way there out of the relay's interfaces: %s", text, strerror(-error));
 	}
 	entry_write(&table->state->backends[*slot], &backend, sizeof(backend));
 	table->count++;

@@ -30,9 +30,8 @@ struct dataplane {
 	enum dataplane_mode mode;
 	struct dataplane_interface interfaces[INTERFACES_MAX];
 	struct bpf_link *links[INTERFACES_MAX];
-	struct pins_lock interface_locks[INTERFACES_MAX];
 	unsigned interface_count;
-	struct pins_lock instance_lock;
+	int lock_fd;                     /* the instance's directory, locked */
 	struct {
 		void *memory;
 		size_t size;
@@ -57,48 +56,19 @@ static int log_libbpf(enum libbpf_print_level level, const char *format, va_list
 	return 0;
 }
 
-/* --- locks ---------------------------------------------------------------------------------------- */
+/* --- what another may hold ------------------------------------------------------------------------- */
 
-/* error: of pins_lock. */
-static void lock_log(int error, const char *run_dir, const char *what, const char *taken)
+static int instance_lock(struct dataplane *dp)
 {
-	errno = -error;
-	if (error == -EBUSY)
-		log_errorx("%s: %s", what, taken);
+	dp->lock_fd = pins_lock(dp->instance);
+	if (dp->lock_fd >= 0)
+		return 0;
+	errno = -dp->lock_fd;
+	if (dp->lock_fd == -EBUSY)
+		log_errorx("instance %s: a relay of this name runs already (give this one another: -n)", dp->instance);
 	else
-		log_error("%s: lock file in %s", what, run_dir);
-}
-
-/* An interface is told apart by network namespace and index: names repeat. */
-static void interface_lock_name(char name[static 64], uint32_t ifindex)
-{
-	struct stat ns = { 0 };
-
-	stat("/proc/self/ns/net", &ns);
-	snprintf(name, 64, "net-%lu-if-%u", (unsigned long)ns.st_ino, ifindex);
-}
-
-static int locks_take(struct dataplane *dp, const struct dataplane_options *options)
-{
-	char name[80];
-	int error;
-
-	snprintf(name, sizeof(name), "instance-%s", dp->instance);
-	error = pins_lock(&dp->instance_lock, options->run_dir, name);
-	if (error) {
-		lock_log(error, options->run_dir, name,
-			 "a relay of this name runs already (give this one another: -n)");
-		return -1;
-	}
-	for (unsigned i = 0; i < dp->interface_count; i++) {
-		interface_lock_name(name, dp->interfaces[i].ifindex);
-		error = pins_lock(&dp->interface_locks[i], options->run_dir, name);
-		if (error) {
-			lock_log(error, options->run_dir, dp->interfaces[i].name, "another relay has this interface");
-			return -1;
-		}
-	}
-	return 0;
+		log_error(PINS_BPFFS "/sluice/%s", dp->instance);
+	return -1;
 }
 
 /* Another's XDP program would be in the way: told before anything is attached. */
@@ -112,7 +82,7 @@ static int interfaces_are_free(const struct dataplane *dp)
 		if (access(path, F_OK) == 0 ||
 		    bpf_xdp_query_id((int)dp->interfaces[i].ifindex, 0, &other) < 0 || !other)
 			continue;
-		log_errorx("%s: carries XDP program %u already; detach that one first (bpftool net)",
+		log_errorx("%s: carries XDP program %u already: another relay's, or detach it first (bpftool net)",
 			   dp->interfaces[i].name, other);
 		return -1;
 	}
@@ -250,15 +220,17 @@ static int predecessor_meet(struct dataplane *dp, const struct dataplane_options
 			    bool *adopted)
 {
 	struct globals globals;
+	bool pinned = globals_read(dp, &globals);
 
-	*adopted = globals_read(dp, &globals) && globals_fit(&globals, options);
+	*adopted = pinned && globals_fit(&globals, options);
 	if (*adopted) {
 		*key = globals.hash_key;
 		dp->predecessor_features = globals.features;
 		return 0;
 	}
-	if (pins_remove(dp->instance) == 0)
+	if (pinned)
 		log_infox("instance %s: left behind by another version or with other limits, replaced", dp->instance);
+	pins_clear(dp->instance);
 	return getrandom(key, sizeof(*key), 0) == sizeof(*key) ? 0 : -1;
 }
 
@@ -321,41 +293,31 @@ struct dataplane *dataplane_open(const struct dataplane_options *options, struct
 {
 	struct dataplane *dp = calloc(1, sizeof(*dp));
 	struct siphash_key key;
-	int error;
 
 	if (!dp)
 		return NULL;
 	libbpf_set_print(log_libbpf);
 	snprintf(dp->instance, sizeof(dp->instance), "%s", options->instance);
 	dp->mode = options->mode;
-	dp->instance_lock.fd = -1;
-	for (unsigned i = 0; i < INTERFACES_MAX; i++)
-		dp->interface_locks[i].fd = -1;
 	memcpy(dp->interfaces, options->interfaces, options->interface_count * sizeof(dp->interfaces[0]));
 	dp->interface_count = options->interface_count;
-	if (locks_take(dp, options) < 0)
+	if (instance_lock(dp) < 0)
 		goto err_unlocked;
 	if (interfaces_are_free(dp) < 0)
-		goto err_unlocked;
+		goto err_locked;
 	if (predecessor_meet(dp, options, &key, adopted) < 0) {
 		log_error("random numbers");
-		goto err_dataplane;
-	}
-	error = pins_prepare(dp->instance);
-	if (error) {
-		errno = -error;
-		log_error(PINS_BPFFS "/sluice/%s", dp->instance);
-		goto err_dataplane;
+		goto err_locked;
 	}
 	if (program_load(dp, options, &key, state) < 0)
 		goto err_dataplane;
 	return dp;
 
 err_dataplane:
-	if (!*adopted) {
-		dataplane_close(dp);
-		return NULL;
-	}
+	if (!*adopted)
+		pins_clear(dp->instance);
+err_locked:
+	pins_release(dp->instance);
 err_unlocked:
 	dataplane_leave(dp);
 	return NULL;
@@ -490,9 +452,8 @@ void dataplane_leave(struct dataplane *dp)
 	for (unsigned i = 0; i < dp->mapping_count; i++)
 		munmap(dp->mappings[i].memory, dp->mappings[i].size);
 	sluice_xdp__destroy(dp->program);
-	for (unsigned i = 0; i < dp->interface_count; i++)
-		pins_unlock(&dp->interface_locks[i]);
-	pins_unlock(&dp->instance_lock);
+	if (dp->lock_fd >= 0)
+		close(dp->lock_fd);
 	free(dp);
 }
 
@@ -505,17 +466,13 @@ void dataplane_close(struct dataplane *dp)
 	dataplane_leave(dp);
 }
 
-int dataplane_detach(const char *instance, const char *run_dir)
+int dataplane_detach(const char *instance)
 {
-	struct pins_lock lock;
-	char name[80];
-	int error;
+	int lock_fd = pins_lock_existing(instance);
 
-	snprintf(name, sizeof(name), "instance-%s", instance);
-	error = pins_lock(&lock, run_dir, name);
-	if (error)
-		return error;
-	error = pins_remove(instance);
-	pins_unlock(&lock);
-	return error;
+	if (lock_fd < 0)
+		return lock_fd;
+	pins_remove(instance);
+	close(lock_fd);
+	return 0;
 }

@@ -26,7 +26,6 @@ enum dataplane_mode { DATAPLANE_AUTO, DATAPLANE_NATIVE, DATAPLANE_GENERIC };
 
 struct dataplane_options {
 	const char *instance;            /* [A-Za-z0-9_.-], not starting with a dot */
-	const char *run_dir;             /* for lock files; made if it is not there */
 	const struct dataplane_interface *interfaces;
 	unsigned interface_count;
 	enum dataplane_mode mode;
@@ -36,7 +35,7 @@ struct dataplane_options {
 };
 
 /*
- * Locks the instance and the interfaces, loads program and maps, fills in
+ * Locks the instance, loads program and maps, fills in
  * *state. Nothing is attached yet. Maps that a dead process of this instance
  * left behind are adopted if layout and sizes are the same (*adopted): then
  * their kernel path is paused (globals->features is 0), and they are to be
@@ -73,6 +72,6 @@ void dataplane_close(struct dataplane *dataplane);
 void dataplane_leave(struct dataplane *dataplane);
 
 /* Takes down what an instance left behind. 0, -ENOENT: nothing there; -EBUSY: a relay of this name runs. */
-int dataplane_detach(const char *instance, const char *run_dir);
+int dataplane_detach(const char *instance);
 
 #endif

@@ -151,6 +151,13 @@ static void decide(struct forwarder *f, struct arrival *a, struct flight *flight
 		forwarder_drop(f, a->frame, DROP_NO_ROUTE);
 		return;
 	}
+	/* Nothing on the way translates between the families. */
+	if (addr_is_v4(&a->tuple.client) != addr_is_v4(&f->state->backends[route->backend].address)) {
+		if (flight)
+			flight_close(&f->flights, flight);
+		forwarder_drop(f, a->frame, DROP_FAMILY_MISMATCH);
+		return;
+	}
 	way = open_session(f, &a->tuple, hello, client_scid, route->backend, route->id, &verdict, &slot);
 	if (way == NEXTHOP_WANTED) {
 		if (!flight)

@@ -19,12 +19,11 @@
 #include "relay.h"
 #include "version.h"
 
-#define RUN_DIR_DEFAULT "/run/sluice"
 
 static const char usage_text[] =
 	"usage: sluice-relay -f FILE [-i IFACE[,IFACE...]] [-n INSTANCE]   run in the foreground\n"
 	"       sluice-relay -f FILE -t                                    check the configuration\n"
-	"       sluice-relay --detach [-f FILE] [-n INSTANCE]              take down what a dead relay left\n"
+	"       sluice-relay --detach [-n INSTANCE]                        take down what a dead relay left\n"
 	"       sluice-relay --counters [-n INSTANCE]                      print packet counters\n"
 	"\n"
 	"  -f, --file FILE         configuration (see config.yaml)\n"
@@ -99,27 +98,31 @@ static int arguments_parse(int argc, char **argv, struct arguments *arguments)
 	if (optind != argc)
 		return usage_error();
 	if (!pins_instance_is_valid(arguments->instance)) {
-		fprintf(stderr, "sluice-relay: -n %s: must be letters, digits, '_', '.' and '-', at most 64\n",
+		fprintf(stderr, "sluice-relay: -n %s: must be letters, digits, '_' and '-', at most 64\n",
 			arguments->instance);
 		return 2;
 	}
 	return -1;
 }
 
-/* run_dir: where a living relay of this configuration would have its lock. */
-static int run_detach(const struct arguments *arguments, const char *run_dir)
+static int run_detach(const struct arguments *arguments)
 {
-	int error = dataplane_detach(arguments->instance, run_dir);
+	int error = dataplane_detach(arguments->instance);
 
-	if (error == -EBUSY) {
+	switch (-error) {
+	case 0:
+		printf("instance %s: detached\n", arguments->instance);
+		return 0;
+	case ENOENT:
+		printf("instance %s: nothing there\n", arguments->instance);
+		return 0;
+	case EBUSY:
 		fprintf(stderr, "sluice-relay: instance %s is running; stop it with SIGTERM\n", arguments->instance);
 		return 1;
-	}
-	if (error && error != -ENOENT) {
+	default:
 		fprintf(stderr, "sluice-relay: detach: %s\n", strerror(-error));
 		return 1;
 	}
-	return 0;
 }
 
 static int run_counters(const struct arguments *arguments)
@@ -139,7 +142,7 @@ static unsigned interfaces_choose(const struct arguments *arguments, const struc
 	unsigned count = 0;
 
 	if (arguments->interfaces) {
-		for (char *at = strtok(arguments->interfaces, ","); at; at = strtok(NULL, ","))
+		for (char *at = strtok(arguments->interfaces, ", "); at; at = strtok(NULL, ", "))
 			if (count++ < INTERFACES_MAX)
 				names[count - 1] = at;
 	} else {
@@ -186,18 +189,19 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (arguments.action == ACTION_DETACH && !arguments.file)
-		return run_detach(&arguments, RUN_DIR_DEFAULT);
+	if (arguments.action == ACTION_DETACH)
+		return run_detach(&arguments);
 	if (arguments.action == ACTION_COUNTERS)
 		return run_counters(&arguments);
 	if (!arguments.file)
 		return usage_error();
 	if (config_load(arguments.file, &config, stderr) < 0)
 		return 1;
-	if (arguments.action == ACTION_DETACH)
-		status = run_detach(&arguments, config.relay.run_dir);
+	status = 0;
+	if (arguments.action == ACTION_TEST)
+		printf("%s: good, %zu route%s\n", arguments.file, config.route_count, config.route_count == 1 ? "" : "s");
 	else
-		status = arguments.action == ACTION_TEST ? 0 : run_relay(&arguments, &config);
+		status = run_relay(&arguments, &config);
 	config_free(&config);
 	return status;
 }

@@ -19,10 +19,11 @@ bool pins_instance_is_valid(const char *instance)
 {
 	size_t len = strlen(instance);
 
-	if (len == 0 || len > 64 || instance[0] == '.')
+	/* bpffs keeps names with a dot to itself. */
+	if (len == 0 || len > 64)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)instance[i]) && !strchr("_.-", instance[i]))
+		if (!isalnum((unsigned char)instance[i]) && !strchr("_-", instance[i]))
 			return false;
 	return true;
 }
@@ -45,23 +46,61 @@ static int directory_make(const char *path, mode_t mode)
 	return mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-int pins_prepare(const char *instance)
+static int bpffs_prepare(void)
 {
-	char path[PIN_PATH_MAX];
 	struct statfs fs;
-	int error;
 
 	if (statfs(PINS_BPFFS, &fs) < 0 || fs.f_type != BPF_FS_MAGIC)
 		if (mount("bpffs", PINS_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
 			return -errno;
-	error = directory_make(PINS_BPFFS "/sluice", 0700);
+	return directory_make(PINS_BPFFS "/sluice", 0700);
+}
+
+/* True if the directory that was locked is still the one of that name: its holder may have removed it in between. */
+static bool lock_is_current(int fd, const char *path)
+{
+	struct stat held, named;
+
+	return fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino;
+}
+
+static int lock_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return lock_is_current(fd, path) ? fd : (close(fd), -EAGAIN);
+	error = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	close(fd);
+	return error;
+}
+
+int pins_lock_existing(const char *instance)
+{
+	char path[PIN_PATH_MAX];
+
+	pins_path(path, instance, NULL);
+	return lock_directory(path);
+}
+
+int pins_lock(const char *instance)
+{
+	char path[PIN_PATH_MAX];
+	int fd, error = bpffs_prepare();
+
 	if (error)
 		return error;
 	pins_path(path, instance, NULL);
-	return directory_make(path, 0700);
+	do {
+		error = directory_make(path, 0700);
+		fd = error ? error : lock_directory(path);
+	} while (fd == -EAGAIN || fd == -ENOENT);
+	return fd;
 }
 
-int pins_remove(const char *instance)
+void pins_clear(const char *instance)
 {
 	char path[PIN_PATH_MAX];
 	struct dirent *entry;
@@ -70,15 +109,26 @@ int pins_remove(const char *instance)
 	pins_path(path, instance, NULL);
 	directory = opendir(path);
 	if (!directory)
-		return -errno;
+		return;
 	while ((entry = readdir(directory)))
 		if (entry->d_name[0] != '.')
 			unlinkat(dirfd(directory), entry->d_name, 0);
 	closedir(directory);
-	if (rmdir(path) < 0)
-		return -errno;
+}
+
+void pins_release(const char *instance)
+{
+	char path[PIN_PATH_MAX];
+
+	pins_path(path, instance, NULL);
+	rmdir(path);
 	rmdir(PINS_BPFFS "/sluice"); /* goes with the last instance */
-	return 0;
+}
+
+void pins_remove(const char *instance)
+{
+	pins_clear(instance);
+	pins_release(instance);
 }
 
 void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned count)
@@ -102,44 +152,4 @@ void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned 
 			unlinkat(dirfd(directory), entry->d_name, 0);
 	}
 	closedir(directory);
-}
-
-/* True if the file that was locked is still the one of that name: its holder may have removed it in between. */
-static bool lock_is_current(const struct pins_lock *lock)
-{
-	struct stat held, named;
-
-	return fstat(lock->fd, &held) == 0 && stat(lock->path, &named) == 0 && held.st_ino == named.st_ino &&
-	       held.st_dev == named.st_dev;
-}
-
-int pins_lock(struct pins_lock *lock, const char *run_dir, const char *name)
-{
-	int error = directory_make(run_dir, 0755);
-
-	lock->fd = -1;
-	if (error)
-		return error;
-	snprintf(lock->path, sizeof(lock->path), "%s/%s.lock", run_dir, name);
-	for (;;) {
-		lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (lock->fd < 0)
-			return -errno;
-		error = flock(lock->fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
-		if (!error && lock_is_current(lock))
-			return 0;
-		close(lock->fd);
-		lock->fd = -1;
-		if (error)
-			return error == EWOULDBLOCK ? -EBUSY : -error;
-	}
-}
-
-void pins_unlock(struct pins_lock *lock)
-{
-	if (lock->fd < 0)
-		return;
-	unlink(lock->path);
-	close(lock->fd);
-	lock->fd = -1;
 }

@@ -18,8 +18,16 @@ bool pins_instance_is_valid(const char *instance);
 /* BPFFS/sluice/<instance>, or with a name the pin of that name in it. */
 void pins_path(char path[static PIN_PATH_MAX], const char *instance, const char *name);
 
-/* Mounts bpffs where it is not mounted and makes the instance's directory. 0 or -errno. */
-int pins_prepare(const char *instance);
+/*
+ * Takes the instance: mounts bpffs where it is not mounted, makes the
+ * instance's directory and locks it (flock), so whoever can see the pins sees
+ * the lock. A descriptor that holds it until it is closed or the process dies;
+ * -EBUSY if a living process has it.
+ */
+int pins_lock(const char *instance);
+
+/* The same for an instance that is there already; else -ENOENT. */
+int pins_lock_existing(const char *instance);
 
 /* Unpins the links of interfaces that are not among these: their XDP programs go. */
 void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned count);
@@ -27,19 +35,13 @@ void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned 
 /* The pin of an interface's link: "link-<ifindex>". */
 void pins_link_path(char path[static PIN_PATH_MAX], const char *instance, unsigned ifindex);
 
-/* Unpins everything of the instance; links without another holder detach. 0, -ENOENT or -errno. */
-int pins_remove(const char *instance);
+/* Unpins everything of the instance, whose lock the caller holds; links without another holder detach. */
+void pins_clear(const char *instance);
 
-/* The lock <run_dir>/<name>.lock; fd < 0: not held. */
-struct pins_lock {
-	int fd;
-	char path[PIN_PATH_MAX];
-};
+/* Takes the directory away if nothing is pinned in it. */
+void pins_release(const char *instance);
 
-/* 0, -EBUSY if a living process has it, or -errno. The kernel gives it back when the process dies. */
-int pins_lock(struct pins_lock *lock, const char *run_dir, const char *name);
-
-/* Gives it back and leaves no file; nothing happens if it is not held. */
-void pins_unlock(struct pins_lock *lock);
+/* pins_clear, and takes the directory away. */
+void pins_remove(const char *instance);
 
 #endif

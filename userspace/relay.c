@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "adopt.h"
 #include "log.h"
 #include "relay_ports.h"
@@ -55,7 +56,12 @@ static int interfaces_open(struct relay *relay, const struct relay_options *opti
 	/* Each worker needs a queue on every interface to send on; queues beyond are shared out. */
 	relay->worker_count = wanted && wanted < queues_min ? wanted : queues_min;
 	if (wanted > relay->worker_count)
-		log_warnx("xdp.workers: %u, but an interface has only %u queues", wanted, queues_min);
+		log_warnx("xdp.workers: %u, but an interface has only %u queue%s", wanted, queues_min,
+			  queues_min == 1 ? "" : "s");
+	if (options->config->xdp.zero_copy == ZERO_COPY_ALWAYS && options->config->xdp.mode == XDP_MODE_GENERIC) {
+		log_errorx("xdp.zero_copy: always: there is none in xdp.mode: generic");
+		return -1;
+	}
 	return 0;
 }
 
@@ -80,7 +86,6 @@ static int dataplane_start(struct relay *relay, const struct relay_options *opti
 	};
 	struct dataplane_options dataplane = {
 		.instance = options->instance,
-		.run_dir = options->config->relay.run_dir,
 		.interfaces = interfaces,
 		.interface_count = relay->interface_count,
 		.mode = modes[options->config->xdp.mode],
@@ -196,6 +201,14 @@ static int nexthops_start(struct relay *relay)
 	for (unsigned i = 0; i < relay->config->listener_count; i++)
 		if (!relay->config->listeners[i].any_address)
 			listener_add(relay, i, &relay->config->listeners[i].address.addr);
+	for (unsigned i = 0; i < relay->config->relay.address_count; i++)
+		if (!nexthop_has_address(relay->nexthops, &relay->config->relay.addresses[i])) {
+			char text[ADDRESS_TEXT_MAX];
+
+			address_text(text, &relay->config->relay.addresses[i], 0);
+			log_warnx("relay.addresses: %.*s is on none of the interfaces: will backends' replies come here?",
+				  (int)(strrchr(text, ':') - text), text);
+		}
 	return 0;
 }
 

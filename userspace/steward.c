@@ -171,6 +171,7 @@ static void housekeeping(struct relay *relay)
 	nexthop_housekeeping(relay->nexthops, coarse_s());
 	relay_ports_refresh(&relay->state);
 	interfaces_watch(relay);
+	drop_log_check(&relay->drops, &relay->state, relay->worker_count, coarse_s());
 }
 
 /* --- the loop -------------------------------------------------------------------------------------- */
@@ -259,6 +260,9 @@ int steward_run(struct relay *relay)
 			ending = true;
 		}
 	}
+	drop_log_check(&relay->drops, &relay->state, relay->worker_count, coarse_s());
+	if (!ending && relay->routes.count == 0)
+		log_warnx("there are no routes: every new client will be dropped");
 	if (!ending)
 		log_infox("ready: %u worker%s, %zu route%s", relay->worker_count, relay->worker_count == 1 ? "" : "s",
 			  relay->routes.count, relay->routes.count == 1 ? "" : "s");

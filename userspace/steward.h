@@ -11,6 +11,7 @@
 #include "backend.h"
 #include "control/config.h"
 #include "dataplane.h"
+#include "drop_log.h"
 #include "interface.h"
 #include "route.h"
 #include "worker.h"
@@ -25,6 +26,7 @@ struct relay {
 	bool adopted;                    /* state is that of a relay before */
 	bool leave;                      /* program and sessions stay when this one ends */
 	struct nexthops *nexthops;
+	struct drop_log drops;
 	uint32_t scanned_s;              /* when the users of next hops were last looked for */
 	unsigned renewals;               /* times that next hops are still to be looked up again */
 	struct backend_table backends;

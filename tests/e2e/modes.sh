@@ -66,9 +66,9 @@ refused_beside() {
 	refused "$@" && both_answer
 }
 
-check "the same name is refused" refused_beside "instance-$INSTANCE: a relay of this name runs already" \
+check "the same name is refused" refused_beside "instance $INSTANCE: a relay of this name runs already" \
 	-i relay1 -n "$INSTANCE"
-check "the same interface is refused" refused_beside 'relay2: another relay has this interface' \
+check "the same interface is refused" refused_beside 'relay2: carries XDP program [0-9]+ already' \
 	-i relay2 -n "$INSTANCE-2"
 check "that one left nothing" test ! -e "$PINS-2"
 check "--detach of a running relay is refused" refused_beside 'is running' --detach -n "$INSTANCE"
@@ -126,6 +126,22 @@ wait "$relay_pid" 2>/dev/null
 with 'limits: {sessions: 256}' | relay_start
 check "maps of another size are replaced, and that is said" logged 'with other limits, replaced'
 check "which works" both_answer
+check "and stops clean" again
+
+# A default route to an IPv4 backend, and an IPv6 client.
+mismatched() {
+	in_ns client timeout 3 gtlsclient -q a6.test "$PORT" https://a6.test/ >/dev/null 2>&1
+	wait_for "the log says why" 5 logged '[0-9]+ packets dropped: IPv4 client and IPv6 backend, or the reverse'
+}
+
+relay_config kernel | sed '/fqdn: [ab]/d' | cat - <(echo "  - {fqdn: '*', type: simple, target: '${V4[a]}:$BACKEND_PORT'}") |
+	relay_start
+check "a name without a route goes to the default route" answers b.test a.test
+check "packets that cannot get anywhere are told of" mismatched
+check "and stops clean" again
+
+relay_config kernel | sed '/fqdn:/d' | relay_start
+check "a relay without routes says so" logged 'there are no routes'
 check "and stops clean" again
 
 foreign_program_stays() {

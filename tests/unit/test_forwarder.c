@@ -101,6 +101,7 @@ static void what_may_not_open_state_is_dropped_with_its_reason(void **unused)
 		{ "damaged payload", "192.0.2.1", "a.test", "0001020304050607", 0, 600, DROP_DECRYPT_FAILED },
 		{ "cut datagram", "192.0.2.1", "a.test", "0001020304050607", 1199, 0, DROP_MALFORMED_LONG },
 		{ "cut header", "192.0.2.1", "a.test", "0001020304050607", 10, 0, DROP_MALFORMED_LONG },
+		{ "backend of the other IP family", "192.0.2.1", "six.test", "0001020304050607", 0, 0, DROP_FAMILY_MISMATCH },
 		{ "from our own address", RELAY, "a.test", "0001020304050607", 0, 0, DROP_LOOP },
 	};
 
@@ -111,6 +112,8 @@ static void what_may_not_open_state_is_dropped_with_its_reason(void **unused)
 		size_t len = initial(datagram, rows[i].sni, rows[i].dcid);
 
 		print_message("row: %s\n", rows[i].name);
+		plain_backend(&bench->state, 3, "2001:db8::5", 7003, TO_BACKENDS, 0);
+		assert_int_equal(route_set(&bench->routes, "six.test", 3), 0);
 		if (rows[i].damage)
 			datagram[rows[i].damage] ^= 1;
 		from(bench, rows[i].client, CLIENT_PORT, datagram, rows[i].cut ? rows[i].cut : len);
