@@ -14,7 +14,7 @@ BPFTOOL ?= /usr/sbin/bpftool
 WERROR  ?=
 FUZZ_SECONDS ?= 30
 
-PACKAGES := libxdp libbpf libcrypto yaml-0.1 libpcap liburcu-qsbr liburcu-cds libmnl
+PACKAGES := jansson libxdp libbpf libcrypto yaml-0.1 libpcap liburcu-qsbr liburcu-cds libmnl
 CFLAGS   := -O2 -g -std=gnu11 -D_GNU_SOURCE -pthread -fno-strict-aliasing \
             -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 CPPFLAGS := -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)

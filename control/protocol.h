@@ -83,7 +83,7 @@ struct protocol_maps {
 struct protocol_route {
 	struct addr address;
 	__be16 port_be;
-	uint16_t unused;
+	uint16_t unused[3];
 };
 
 /* text: the fqdn. */
@@ -112,7 +112,7 @@ struct protocol_message {
 _Static_assert(sizeof(struct protocol_header) == 4, "layout");
 _Static_assert(sizeof(struct protocol_hello) == 8, "layout of every version");
 _Static_assert(sizeof(struct protocol_maps) == 4, "layout");
-_Static_assert(sizeof(struct protocol_route) == 20, "layout");
+_Static_assert(sizeof(struct protocol_route) == 24, "layout");
 _Static_assert(offsetof(struct protocol_route, port_be) == 16, "layout");
 _Static_assert(sizeof(struct protocol_refused) == 4, "layout");
 _Static_assert(sizeof(struct protocol_session) == 8, "layout");

@@ -68,7 +68,8 @@ int tls_wait(const struct tls *tls, int timeout_ms);
 /*
  * After tls_step's 0. Bytes moved; 0 from tls_read: the peer has ended;
  * -EAGAIN: tls_events was set; other: broken, tls_error says why. Read until
- * -EAGAIN: bytes that OpenSSL holds do not make the fd readable.
+ * -EAGAIN (bytes that OpenSSL holds do not make the fd readable), and only then
+ * write: the last -EAGAIN is what tls_events tells.
  */
 ssize_t tls_read(struct tls *tls, void *bytes, size_t len);
 ssize_t tls_write(struct tls *tls, const void *bytes, size_t len);
