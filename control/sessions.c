@@ -216,14 +216,13 @@ json_t *sessions_by_path(const struct state *state, struct routes *routes, const
 	return found.json;
 }
 
-static json_t *backend_json(const struct state *state, const struct backend *backend, uint32_t sessions)
+static json_t *backend_json(const struct backend *backend, uint32_t sessions)
 {
 	json_t *json = json_object();
 
 	json_object_set_new(json, "backend", text_of(&backend->address, backend->port_be));
 	json_object_set_new(json, "sessions", json_integer(sessions));
 	json_object_set_new(json, "reachable", json_boolean(backend->nexthop < NEXTHOPS_MAX));
-	json_object_set_new(json, "relay_address", text_of(&state->relay_addresses[backend->relay_address].address, 0));
 	json_object_set_new(json, "cid_length",
 			    backend->cid_len == CID_LEN_UNKNOWN ? json_null() : json_integer(backend->cid_len));
 	return json;
@@ -249,7 +248,7 @@ json_t *sessions_backends(const struct state *state, uint32_t after, unsigned li
 
 		if (!entry_read(&state->backends[slot], &backend, sizeof(backend), NULL))
 			continue;
-		json_array_append_new(list, backend_json(state, &backend, sessions[slot]));
+		json_array_append_new(list, backend_json(&backend, sessions[slot]));
 		count++;
 	}
 	free(sessions);
