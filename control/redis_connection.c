@@ -10,7 +10,8 @@
 
 #include <hiredis.h>
 
-enum { READ_BYTES = 16384 };
+/* hiredis looks at a line that has not ended from its start each time more arrives: not too little at once. */
+enum { READ_BYTES = 65536 };
 
 int redis_connection_open(struct redis_connection *connection, struct tls_context *context, const char *host,
 			  uint16_t port, int epoll_fd)
