@@ -1,6 +1,6 @@
 # sluice: `make demo` and `make check` (as root, on Debian 12) do everything, installing what they need.
 #
-#   make            builds sluice-relay, sluice-inspect and the XDP program
+#   make            builds sluice-relay, sluice-control, sluice-inspect and the XDP program
 #   make check      every test: units, the same under sanitizers, XDP program, end to end
 #   make demo       two real QUIC servers behind the relay, a real client, in network namespaces
 #   make fuzz       each fuzz target for FUZZ_SECONDS under libFuzzer
@@ -14,11 +14,13 @@ BPFTOOL ?= /usr/sbin/bpftool
 WERROR  ?=
 FUZZ_SECONDS ?= 30
 
-PACKAGES := libxdp libbpf libcrypto yaml-0.1 libpcap liburcu-qsbr liburcu-cds libmnl
+PACKAGES := libxdp libbpf libcrypto yaml-0.1 libpcap liburcu-qsbr liburcu-cds libmnl hiredis openssl
 CFLAGS   := -O2 -g -std=gnu11 -D_GNU_SOURCE -pthread -fno-strict-aliasing \
             -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 CPPFLAGS := -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LDLIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread
+LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread
+# What only sluice-control needs; tests link with everything.
+CONTROL_LIBS := -Wl,--as-needed -lcivetweb -ljansson
 ifdef SANITIZE
 CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS  += -fsanitize=address,undefined
@@ -28,9 +30,9 @@ BPF_ARCH   := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -D__TARGET_ARCH_$(BPF_ARCH) -I. \
               -I/usr/include/$(shell uname -m)-linux-gnu
 
-PROGRAMS   := $(BUILD)/sluice-relay $(BUILD)/sluice-inspect
-MAINS      := userspace/main.c userspace/inspect.c
-LIB_SRCS   := $(filter-out $(MAINS),$(wildcard userspace/*.c)) $(wildcard control/*.c)
+PROGRAMS   := $(BUILD)/sluice-relay $(BUILD)/sluice-control $(BUILD)/sluice-inspect
+MAINS      := userspace/main.c userspace/inspect.c control/main.c
+LIB_SRCS   := $(filter-out $(MAINS),$(wildcard userspace/*.c control/*.c))
 LIB_OBJS   := $(LIB_SRCS:%.c=$(BUILD)/%.o)
 LIB        := $(BUILD)/libsluice.a
 TEST_LIB   := $(BUILD)/libtest.a
@@ -58,6 +60,8 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/userspace/dataplane.o: $(SKELETON)
 
+$(BUILD)/control/api_process.o: control/openapi.json
+
 $(BUILD)/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
@@ -77,10 +81,13 @@ $(TEST_LIB): $(TEST_LIB_SRCS:%.c=$(BUILD)/%.o)
 $(BUILD)/sluice-relay: $(BUILD)/userspace/main.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(BUILD)/sluice-control: $(BUILD)/control/main.o $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
+
 $(BUILD)/sluice-inspect: $(BUILD)/userspace/inspect.o $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-LINK_TEST = $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LDLIBS) -lcmocka
+LINK_TEST = $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CONTROL_LIBS) $(LDLIBS) -lcmocka
 
 $(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(TEST_LIB) $(LIB)
 	$(LINK_TEST)
@@ -99,12 +106,12 @@ $(NETNS_TESTS): $(BUILD)/tests/%: $(BUILD)/tests/netns/%.o $(TEST_LIB) $(LIB)
 
 # A fuzz target that runs its corpus, tests/fuzz/corpus/NAME/, as a plain test.
 $(BUILD)/tests/replay_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(TEST_LIB) $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(TEST_LIB_SRCS) $(LIB_SRCS) $(SKELETON)
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) -O1 -g -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing \
-	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(TEST_LIB_SRCS) $(LIB_SRCS) $(LDLIBS)
+	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(TEST_LIB_SRCS) $(LIB_SRCS) $(CONTROL_LIBS) $(LDLIBS)
 
 tests: $(UNIT_TESTS) $(REPLAYS)
 
@@ -145,7 +152,7 @@ fuzz: $(FUZZERS)
 	done
 
 install: all
-	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/sluice-relay
+	install -D -t $(DESTDIR)$(PREFIX)/sbin $(BUILD)/sluice-relay $(BUILD)/sluice-control
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/sluice-inspect
 
 clean:

@@ -33,7 +33,7 @@
 #include "events.h"
 #include "siphash.h"
 
-#define SLUICE_ABI_VERSION 1
+#define SLUICE_ABI_VERSION 2
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -169,7 +169,7 @@ struct session {
 	struct entry_head head;
 	__u32 generation;              /* with the slot number: an id that is not used twice */
 	__u32 backend;
-	__u32 route;                   /* id of the route that chose the backend */
+	__u32 route;                   /* of the route that chose the backend: protocol_route_id of its name */
 	__u32 created_s;
 	__u32 confirmed_s;
 	__u32 client_bytes;            /* UDP payload while unconfirmed, from the client ... */

@@ -9,7 +9,7 @@
 #   scripts/deps.sh demo       build, run, and the demo's QUIC client and server
 #   scripts/deps.sh test       all of it: `make check` also needs a browser, caddy and quic-go
 #
-# Starts no service: caddy's package would start its server, so everything is
+# Starts no service: the packages of caddy, prometheus and redis would start their servers, so everything is
 # installed under a policy-rc.d that forbids it (an existing one is kept).
 set -euo pipefail
 
@@ -18,6 +18,7 @@ BUILD_SET="gcc make clang llvm bpftool pkg-config libc6-dev linux-libc-dev libxd
 RUN_SET="iproute2 ethtool tcpdump procps util-linux"
 DEMO_SET="ngtcp2-client ngtcp2-server openssl"
 TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl jq python3 libclang-rt-14-dev
+	prometheus redis-server redis-tools
 	iputils-ping"
 
 wanted=""

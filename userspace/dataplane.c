@@ -428,6 +428,17 @@ void dataplane_poll_reports(struct dataplane *dp, void (*report)(void *context, 
 	ring_buffer__consume(dp->reports);
 }
 
+int dataplane_map_reader(const struct dataplane *dp, const char *map)
+{
+	DECLARE_LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = BPF_F_RDONLY);
+	char path[PIN_PATH_MAX];
+	int fd;
+
+	pins_path(path, dp->instance, map);
+	fd = bpf_obj_get_opts(path, &opts);
+	return fd < 0 ? -errno : fd;
+}
+
 void dataplane_detach_all(struct dataplane *dp)
 {
 	for (unsigned i = 0; i < dp->interface_count; i++) {

@@ -58,6 +58,9 @@ int dataplane_reports_fd(const struct dataplane *dataplane);
 void dataplane_poll_reports(struct dataplane *dataplane, void (*report)(void *context, const struct cid_report *report),
 			    void *context);
 
+/* Another process's own, read-only descriptor of a pinned map. The caller closes it. -errno on failure. */
+int dataplane_map_reader(const struct dataplane *dataplane, const char *map);
+
 /* Takes the program off the interfaces; nothing is redirected any more when it returns. */
 void dataplane_detach_all(struct dataplane *dataplane);
 

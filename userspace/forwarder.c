@@ -52,6 +52,24 @@ void forwarder_end(struct forwarder *forwarder)
 	*forwarder = (struct forwarder){ 0 };
 }
 
+void forwarder_session_end(struct forwarder *f, uint32_t slot, uint32_t generation)
+{
+	struct session session;
+
+	if (slot < f->sessions.first || slot - f->sessions.first >= f->sessions.count ||
+	    !session_read(f->state, slot, &session) || session.generation != generation)
+		return;
+	f->counters->events[EVENT_SESSION_ENDED]++;
+	session_close(&f->sessions, slot);
+}
+
+void forwarder_set_limits(struct forwarder *f, const struct forwarder_options *options)
+{
+	f->sessions.aliases_max = options->aliases_per_session;
+	f->pending_ns = options->pending_seconds * 1000000000ull;
+	source_limit_set(f->limit, options->new_sessions_per_s_per_source);
+}
+
 void forwarder_drop(struct forwarder *f, struct frame *frame, enum drop_reason reason)
 {
 	f->counters->drops[reason]++;

@@ -90,6 +90,12 @@ void forwarder_handle(struct forwarder *forwarder, struct frame *frame);
  */
 void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *report);
 
+/* Ends a session of this worker; nothing happens if the slot holds another by now. */
+void forwarder_session_end(struct forwarder *forwarder, uint32_t slot, uint32_t generation);
+
+/* limits that may change while it runs; the other fields of options are not read. */
+void forwarder_set_limits(struct forwarder *forwarder, const struct forwarder_options *options);
+
 /* Every few milliseconds: overdue flights, waiting next hops, idle sessions. */
 void forwarder_housekeeping(struct forwarder *forwarder, uint32_t session_slots);
 

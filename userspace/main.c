@@ -36,7 +36,8 @@ static const char usage_text[] =
 	"  -V, --version\n"
 	"\n"
 	"SIGTERM and SIGINT detach everything and end. SIGUSR2 ends too, but leaves program and\n"
-	"sessions for the next start of the same instance, for relay.restart_grace seconds.\n";
+	"sessions for the next start of the same instance, for relay.restart_grace seconds. SIGHUP\n"
+	"reads the configuration again.\n";
 
 enum action { ACTION_RUN, ACTION_TEST, ACTION_DETACH, ACTION_COUNTERS };
 
@@ -152,7 +153,7 @@ static unsigned interfaces_choose(const struct arguments *arguments, const struc
 	return count;
 }
 
-static int run_relay(const struct arguments *arguments, const struct config *config)
+static void log_follow(const struct config *config)
 {
 	static const enum log_level levels[] = {
 		[CONFIG_LOG_ERROR] = LOG_ERROR,
@@ -160,23 +161,45 @@ static int run_relay(const struct arguments *arguments, const struct config *con
 		[CONFIG_LOG_INFO] = LOG_INFO,
 		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
 	};
+
+	log_setup(levels[config->log.level], config->log.format == CONFIG_LOG_JSON);
+}
+
+/* SIGHUP. context: the arguments. */
+static int reload(void *context, struct config *config)
+{
+	const struct arguments *arguments = context;
+
+	if (config_load(arguments->file, config, stderr) < 0) {
+		log_errorx("reload: %s has errors: nothing changed", arguments->file);
+		return -1;
+	}
+	log_follow(config);
+	return 0;
+}
+
+static int run_relay(struct arguments *arguments, const struct config *config)
+{
 	const char *interfaces[INTERFACES_MAX];
 	struct relay_options options = {
 		.config = config,
 		.instance = arguments->instance,
 		.interfaces = interfaces,
 		.interface_count = interfaces_choose(arguments, config, interfaces),
+		.reload = reload,
+		.reload_context = arguments,
 	};
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	sigset_t set;
 
-	log_setup(levels[config->log.level], config->log.format == CONFIG_LOG_JSON);
+	log_follow(config);
 	setrlimit(RLIMIT_MEMLOCK, &unlimited); /* UMEM and, before Linux 5.11, BPF maps count against it */
 	/* Before any thread is started: the steward alone takes them, from a signalfd. */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return relay_run(&options);
 }

@@ -13,6 +13,7 @@
 #include "adopt.h"
 #include "log.h"
 #include "relay_ports.h"
+#include "relay_routes.h"
 #include "steward.h"
 
 /* --- interfaces and their queues ------------------------------------------------------------------ */
@@ -214,14 +215,6 @@ static int nexthops_start(struct relay *relay)
 
 /* --- routes ---------------------------------------------------------------------------------------- */
 
-static bool is_own_listener(const struct relay *relay, const struct config_address *target)
-{
-	struct endpoint endpoint;
-	uint32_t slot;
-
-	return endpoint_find(&relay->state, &target->addr, htons(target->port), &slot, &endpoint);
-}
-
 static int routes_fill(struct relay *relay)
 {
 	size_t agones = 0;
@@ -240,24 +233,15 @@ static int routes_fill(struct relay *relay)
 		steward_renew_nexthops(relay); /* they have other slots now */
 	for (size_t i = 0; i < relay->config->route_count; i++) {
 		const struct config_route *route = &relay->config->routes[i];
-		uint32_t backend;
 		int error;
 
 		if (route->type != ROUTE_SIMPLE) {
 			agones++;
 			continue;
 		}
-		if (is_own_listener(relay, &route->address)) {
-			log_errorx("route %s: target %s is a listener of this relay: a loop", route->fqdn, route->target);
-			return -1;
-		}
-		error = backend_intern(&relay->backends, &route->address.addr, htons(route->address.port), &backend);
-		if (error == -ENOSPC) {
-			log_errorx("route %s: more than %d backends", route->fqdn, BACKENDS_MAX);
-			return -1;
-		}
-		if (route_set(&relay->routes, route->fqdn, backend) < 0) {
-			log_errorx("route table: no memory");
+		error = relay_route_set(relay, route->fqdn, &route->address.addr, htons(route->address.port));
+		if (error) {
+			log_errorx("route %s: target %s: %s", route->fqdn, route->target, relay_route_error(error));
 			return -1;
 		}
 	}
@@ -309,16 +293,10 @@ static enum nexthop_verdict find_nexthop(const void *context, const struct addr 
 	return nexthop_find(context, dst, slot);
 }
 
-static int worker_open(struct relay *relay, uint32_t index)
+struct forwarder_options relay_worker_options(const struct relay *relay, const struct config_limits *limits,
+					      uint32_t index)
 {
-	static const enum worker_polling pollings[] = {
-		[BUSY_POLL_ADAPTIVE] = WORKER_ADAPTIVE,
-		[BUSY_POLL_ALWAYS] = WORKER_SPINS,
-		[BUSY_POLL_NEVER] = WORKER_SLEEPS,
-	};
-	const struct config_limits *limits = &relay->config->limits;
-	struct worker *worker = &relay->workers[index];
-	struct forwarder_options options = {
+	return (struct forwarder_options){
 		.worker = index,
 		.workers = relay->worker_count,
 		.aliases_per_session = limits->aliases_per_session,
@@ -329,6 +307,17 @@ static int worker_open(struct relay *relay, uint32_t index)
 		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
 		.kernel_path = relay->config->fast_path == FAST_PATH_KERNEL,
 	};
+}
+
+static int worker_open(struct relay *relay, uint32_t index)
+{
+	static const enum worker_polling pollings[] = {
+		[BUSY_POLL_ADAPTIVE] = WORKER_ADAPTIVE,
+		[BUSY_POLL_ALWAYS] = WORKER_SPINS,
+		[BUSY_POLL_NEVER] = WORKER_SLEEPS,
+	};
+	struct worker *worker = &relay->workers[index];
+	struct forwarder_options options = relay_worker_options(relay, &relay->config->limits, index);
 
 	if (worker_rings_open(relay, worker, index) < 0)
 		return -1;
@@ -375,6 +364,7 @@ static void relay_close(struct relay *relay, bool leave)
 {
 	if (relay->dataplane && !leave)
 		dataplane_detach_all(relay->dataplane);
+	control_socket_close(&relay->control);
 	for (uint32_t i = 0; relay->workers && i < relay->worker_count; i++)
 		worker_stop(&relay->workers[i]);
 	for (uint32_t i = 0; relay->workers && i < relay->worker_count; i++)
@@ -399,16 +389,21 @@ int relay_run(const struct relay_options *options)
 	if (!relay)
 		return 1;
 	relay->config = options->config;
+	relay->reload = options->reload;
+	relay->reload_context = options->reload_context;
 	relay->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	control_socket_init(&relay->control);
 	urcu_qsbr_register_thread();
 	if (relay->event_fd >= 0 && interfaces_open(relay, options) == 0 && dataplane_start(relay, options) == 0 &&
 	    globals_fill(relay, options->config) == 0 && nexthops_start(relay) == 0 && routes_fill(relay) == 0 &&
-	    workers_start(relay) == 0)
+	    workers_start(relay) == 0 &&
+	    control_socket_open(&relay->control, options->config->relay.run_dir, options->instance) == 0)
 		result = steward_run(relay);
 	else if (relay->adopted)
 		relay->leave = true; /* what is wrong with this start must not end the sessions of the one before */
 	relay_close(relay, relay->leave);
 	urcu_qsbr_unregister_thread();
+	config_free(&relay->file);
 	free(relay);
 	return result;
 }

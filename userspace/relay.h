@@ -15,12 +15,15 @@ struct relay_options {
 	const char *instance;
 	const char *const *interfaces;   /* names */
 	unsigned interface_count;
+	/* SIGHUP: reads the configuration again. 0, or -1 after a line in the log; then *config holds nothing. */
+	int (*reload)(void *context, struct config *config);
+	void *reload_context;
 };
 
 /*
  * Runs until SIGTERM or SIGINT, then detaches everything; or until SIGUSR2,
  * then leaves program and sessions to a successor. 0, or 1 after a line in the
- * log. The signals are blocked by the caller before any thread is started.
+ * log. SIGHUP reloads. The signals are blocked by the caller before any thread is started.
  */
 int relay_run(const struct relay_options *options);
 

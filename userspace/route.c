@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "control/protocol.h"
+
 /* A name and, for wildcards, what stands before it: no string is put together for a look-up. */
 struct key {
 	const char *prefix, *name;
@@ -45,7 +47,7 @@ static void route_free(struct rcu_head *head)
 
 int route_table_init(struct route_table *table)
 {
-	*table = (struct route_table){ .next_id = 1 };
+	*table = (struct route_table){ 0 };
 	if (getrandom(&table->seed, sizeof(table->seed), 0) < 0)
 		return -errno;
 	table->names = cds_lfht_new(1024, 1024, 0, CDS_LFHT_AUTO_RESIZE, NULL);
@@ -68,17 +70,32 @@ void route_table_end(struct route_table *table)
 	table->names = NULL;
 }
 
+static struct cds_lfht_node *route_find(const struct route_table *table, const struct key *key)
+{
+	struct cds_lfht_iter iter;
+
+	cds_lfht_lookup(table->names, key_hash(table, key), key_match, key, &iter);
+	return cds_lfht_iter_get_node(&iter);
+}
+
 int route_set(struct route_table *table, const char *fqdn, uint32_t backend)
 {
 	struct key key = { "", fqdn };
 	size_t size = strlen(fqdn) + 1;
-	struct route *route = calloc(1, sizeof(*route) + size);
-	struct cds_lfht_node *old;
+	struct cds_lfht_node *old = route_find(table, &key);
+	struct route *route;
 
+	/* As it is: most of a snapshot. */
+	if (old && route_of(old)->backend == backend) {
+		route_of(old)->snapshot = table->snapshot;
+		return 0;
+	}
+	route = calloc(1, sizeof(*route) + size);
 	if (!route)
 		return -ENOMEM;
-	route->id = table->next_id++;
+	route->id = protocol_route_id(fqdn);
 	route->backend = backend;
+	route->snapshot = table->snapshot;
 	memcpy(route->fqdn, fqdn, size);
 	old = cds_lfht_add_replace(table->names, key_hash(table, &key), key_match, &key, &route->node);
 	if (old)
@@ -86,14 +103,6 @@ int route_set(struct route_table *table, const char *fqdn, uint32_t backend)
 	else
 		table->count++;
 	return 0;
-}
-
-static struct cds_lfht_node *route_find(const struct route_table *table, const struct key *key)
-{
-	struct cds_lfht_iter iter;
-
-	cds_lfht_lookup(table->names, key_hash(table, key), key_match, key, &iter);
-	return cds_lfht_iter_get_node(&iter);
 }
 
 int route_remove(struct route_table *table, const char *fqdn)
@@ -106,6 +115,27 @@ int route_remove(struct route_table *table, const char *fqdn)
 	table->count--;
 	call_rcu(&route_of(node)->rcu, route_free);
 	return 0;
+}
+
+void route_snapshot_begin(struct route_table *table)
+{
+	table->snapshot++;
+}
+
+size_t route_snapshot_end(struct route_table *table)
+{
+	struct cds_lfht_iter iter;
+	struct route *route;
+	size_t removed = 0;
+
+	cds_lfht_for_each_entry(table->names, &iter, route, node) {
+		if (route->snapshot == table->snapshot || cds_lfht_del(table->names, &route->node) != 0)
+			continue;
+		table->count--;
+		removed++;
+		call_rcu(&route->rcu, route_free);
+	}
+	return removed;
 }
 
 const struct route *route_lookup(const struct route_table *table, const char *name)

@@ -18,15 +18,16 @@
 struct route {
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
-	uint32_t id;             /* never used twice while the process lives; not 0 */
+	uint32_t id;             /* protocol_route_id of the name: sessions keep it, over restarts too */
 	uint32_t backend;        /* slot in backends */
+	uint32_t snapshot;       /* steward: the last one that named it */
 	char fqdn[];
 };
 
 struct route_table {
 	struct cds_lfht *names;
 	uint64_t seed;
-	uint32_t next_id;
+	uint32_t snapshot;       /* number of the last one begun */
 	size_t count;
 };
 
@@ -34,11 +35,19 @@ struct route_table {
 int route_table_init(struct route_table *table);
 void route_table_end(struct route_table *table);
 
-/* Steward: adds the route of a name, or replaces it. Running sessions are not touched. 0 or -ENOMEM. */
+/* Steward: adds the route of a name, or changes its backend. Running sessions are not touched. 0 or -ENOMEM. */
 int route_set(struct route_table *table, const char *fqdn, uint32_t backend);
 
 /* Steward: 0 or -ENOENT. */
 int route_remove(struct route_table *table, const char *fqdn);
+
+/*
+ * Steward: what is set between these two is all there is; what was there
+ * before and is not set again goes at the end. How many went. A snapshot that
+ * another follows without an end removes nothing.
+ */
+void route_snapshot_begin(struct route_table *table);
+size_t route_snapshot_end(struct route_table *table);
 
 /*
  * Worker (RCU reader): exact name, then "*." and the rest after the first

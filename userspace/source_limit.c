@@ -17,6 +17,11 @@ void source_limit_init(struct source_limit *limit, const struct siphash_key *has
 	limit->burst_ns = 1000000000ull;
 }
 
+void source_limit_set(struct source_limit *limit, uint32_t per_s)
+{
+	limit->interval_ns = 1000000000ull / per_s;
+}
+
 bool source_limit_take(struct source_limit *limit, const struct addr *source, uint64_t now_ns)
 {
 	uint64_t hash = table_hash_addr(&limit->hash_key, &(struct addr){ .halves = { source->halves[0],

@@ -29,6 +29,9 @@ struct source_limit {
 /* per_s: connections a second and source, and the burst of one second's worth. */
 void source_limit_init(struct source_limit *limit, const struct siphash_key *hash_key, uint32_t per_s);
 
+/* Another rate; who is over it stays so. */
+void source_limit_set(struct source_limit *limit, uint32_t per_s);
+
 /* Counts one connection. False: over the rate. */
 bool source_limit_take(struct source_limit *limit, const struct addr *source, uint64_t now_ns);
 

@@ -14,6 +14,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "reload.h"
 #include "relay_ports.h"
 
 static uint32_t coarse_s(void)
@@ -176,7 +177,7 @@ static void housekeeping(struct relay *relay)
 
 /* --- the loop -------------------------------------------------------------------------------------- */
 
-enum source { SOURCE_SIGNAL, SOURCE_TIMER, SOURCE_NETLINK, SOURCE_REPORTS, SOURCE_WORKERS, SOURCES };
+enum source { SOURCE_SIGNAL, SOURCE_TIMER, SOURCE_NETLINK, SOURCE_REPORTS, SOURCE_WORKERS, SOURCE_CONTROL, SOURCES };
 
 static int signals_open(void)
 {
@@ -186,6 +187,7 @@ static int signals_open(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGHUP);
 	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
@@ -209,6 +211,11 @@ static bool serve(struct relay *relay, enum source source, int fd)
 	case SOURCE_SIGNAL:
 		if (read(fd, &signal, sizeof(signal)) != sizeof(signal))
 			return false;
+		if (signal.ssi_signo == SIGHUP) {
+			control_socket_reload(&relay->control);
+			reload_run(relay);
+			return false;
+		}
 		relay->leave = signal.ssi_signo == SIGUSR2;
 		log_infox(relay->leave ? "%s: leaving program and sessions to a successor" : "%s: detaching",
 			  strsignal((int)signal.ssi_signo));
@@ -229,6 +236,9 @@ static bool serve(struct relay *relay, enum source source, int fd)
 			log_sessions(relay);
 		}
 		break;
+	case SOURCE_CONTROL:
+		control_socket_serve(&relay->control, relay);
+		break;
 	case SOURCES:
 		break;
 	}
@@ -247,6 +257,7 @@ int steward_run(struct relay *relay)
 		[SOURCE_NETLINK] = nexthop_netlink_fd(relay->nexthops),
 		[SOURCE_REPORTS] = dataplane_reports_fd(relay->dataplane),
 		[SOURCE_WORKERS] = relay->event_fd,
+		[SOURCE_CONTROL] = relay->control.epoll_fd,
 	};
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC), result = 0;
 	bool ending = false;

@@ -22,6 +22,7 @@ enum {
 	REPORT_SLOTS = 1024,
 	REQUEST_SLOTS = 256,
 	NOTE_SLOTS = 1024,
+	COMMAND_SLOTS = 1024,
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -76,8 +77,21 @@ static unsigned serve_inbox(struct worker *worker, struct ring *inbox)
 	return n;
 }
 
+static void serve_command(struct worker *worker, const struct worker_command *command)
+{
+	switch (command->type) {
+	case WORKER_SESSION_END:
+		forwarder_session_end(&worker->forwarder, command->session.slot, command->session.generation);
+		break;
+	case WORKER_LIMITS:
+		forwarder_set_limits(&worker->forwarder, &command->limits);
+		break;
+	}
+}
+
 static unsigned serve_rings(struct worker *worker)
 {
+	struct worker_command *command;
 	struct cid_report *report;
 	unsigned n = 0;
 
@@ -87,6 +101,10 @@ static unsigned serve_rings(struct worker *worker)
 	for (; n < BATCH_FRAMES && (report = ring_front(&worker->reports)); n++) {
 		forwarder_cid_report(&worker->forwarder, report);
 		ring_pop(&worker->reports);
+	}
+	for (; n < BATCH_FRAMES && (command = ring_front(&worker->commands)); n++) {
+		serve_command(worker, command);
+		ring_pop(&worker->commands);
 	}
 	return n;
 }
@@ -143,7 +161,7 @@ static bool inboxes_are_empty(struct worker *worker)
 	for (uint32_t from = 0; from < worker->workers; from++)
 		if (from != worker->index && !ring_is_empty(&worker->inboxes[from]))
 			return false;
-	return ring_is_empty(&worker->reports);
+	return ring_is_empty(&worker->reports) && ring_is_empty(&worker->commands);
 }
 
 static void sleep_until_woken(struct worker *worker)
@@ -220,10 +238,23 @@ int worker_init(struct worker *worker, struct worker *all, uint32_t index, uint3
 		if (from != index && ring_init(&worker->inboxes[from], HANDOVER_SLOTS, handover_bytes) < 0)
 			return -errno;
 	if (ring_init(&worker->reports, REPORT_SLOTS, sizeof(struct cid_report)) < 0 ||
+	    ring_init(&worker->commands, COMMAND_SLOTS, sizeof(struct worker_command)) < 0 ||
 	    ring_init(&worker->requests, REQUEST_SLOTS, sizeof(struct nexthop_request)) < 0 ||
 	    ring_init(&worker->notes, NOTE_SLOTS, sizeof(struct session_note)) < 0)
 		return -errno;
 	return 0;
+}
+
+bool worker_command(struct worker *worker, const struct worker_command *command)
+{
+	struct worker_command *space = ring_space(&worker->commands);
+
+	if (!space)
+		return false;
+	*space = *command;
+	ring_push(&worker->commands);
+	worker_wake(worker);
+	return true;
 }
 
 int worker_start(struct worker *worker)
@@ -257,6 +288,7 @@ void worker_end(struct worker *worker)
 	free(worker->inboxes);
 	worker->inboxes = NULL;
 	ring_end(&worker->reports);
+	ring_end(&worker->commands);
 	ring_end(&worker->requests);
 	ring_end(&worker->notes);
 	if (worker->wake_fd > 0)

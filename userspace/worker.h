@@ -15,6 +15,17 @@
 
 enum worker_polling { WORKER_ADAPTIVE, WORKER_SPINS, WORKER_SLEEPS };
 
+/* From the steward to a worker. */
+struct worker_command {
+	enum worker_command_type { WORKER_SESSION_END, WORKER_LIMITS } type;
+	union {
+		struct {
+			uint32_t slot, generation;
+		} session;
+		struct forwarder_options limits;
+	};
+};
+
 struct worker {
 	uint32_t index, workers;
 	struct worker *all;              /* [workers] */
@@ -23,6 +34,7 @@ struct worker {
 	struct outbox outbox;
 	struct ring *inboxes;            /* [workers]: handovers from worker i; filled by it */
 	struct ring reports;             /* struct cid_report, from the steward */
+	struct ring commands;            /* struct worker_command, from the steward */
 	struct ring requests;            /* struct nexthop_request, to the steward */
 	struct ring notes;               /* struct session_note, to the steward; forwarder.notes if wanted */
 	enum worker_polling polling;
@@ -43,6 +55,9 @@ int worker_start(struct worker *worker);
 /* Ends and joins the thread. */
 void worker_stop(struct worker *worker);
 void worker_end(struct worker *worker);
+
+/* Steward: false: the ring is full, try again later. */
+bool worker_command(struct worker *worker, const struct worker_command *command);
 
 /* Steward: after a push to one of the worker's rings. */
 void worker_wake(struct worker *worker);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * link: the control process's end of the control protocol. Connects to the
+ * relay, again and again with a pause that grows to a second; sends all routes
+ * when it is connected and every change from then on. link_serve is the main
+ * thread's; link_end_session, link_status and the route listener are any's.
+ */
+#ifndef SLUICE_LINK_H
+#define SLUICE_LINK_H
+
+#include "control/routes.h"
+#include "control/view.h"
+
+struct link;
+
+struct link_options {
+	const char *run_dir, *instance;
+	struct routes *routes;         /* borrowed, like view */
+	struct view *view;
+	void (*reload)(void *context); /* the relay was told to read its configuration again */
+	void *context;
+};
+
+/* Registers with the routes. NULL after a line in the log. */
+struct link *link_new(const struct link_options *options);
+
+/* Before the routes: until then they may call its listener. */
+void link_free(struct link *link);
+
+/* Readable when link_serve has work. */
+int link_fd(const struct link *link);
+void link_serve(struct link *link);
+
+/* Tells the relay to read its configuration again too. */
+void link_reload(struct link *link);
+
+/* The session in this slot, if it is still of this generation. False: no relay is connected, or the queue is full. */
+bool link_end_session(struct link *link, uint32_t slot, uint32_t generation);
+
+enum { LINK_TEXT_MAX = 256 };
+
+/* True: connected, text is the relay's version. False: text says why not. */
+bool link_status(struct link *link, char text[static LINK_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main of sluice-control: options and configuration, then the parts: routes,
+ * link to the relay, REST API. The main thread is the link's, and takes the
+ * signals; API threads are civetweb's. It may block, die or be upgraded: no
+ * packet notices.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "control/api.h"
+#include "control/config.h"
+#include "control/link.h"
+#include "control/routes.h"
+#include "control/view.h"
+#include "userspace/log.h"
+#include "userspace/pins.h"
+#include "userspace/version.h"
+
+static const char usage_text[] =
+	"usage: sluice-control -f FILE [-n INSTANCE]   run in the foreground\n"
+	"       sluice-control -f FILE -t              check the configuration\n"
+	"\n"
+	"  -f, --file FILE       configuration, the relay's (see config.yaml)\n"
+	"  -n, --name INSTANCE   name of the relay's instance (default: default)\n"
+	"  -t, --test            check the configuration and exit\n"
+	"  -h, --help\n"
+	"  -V, --version\n"
+	"\n"
+	"SIGTERM and SIGINT end it; the relay goes on with its last routes. SIGHUP reads the\n"
+	"configuration again, here and in the relay.\n";
+
+struct control {
+	const char *file, *instance;
+	bool test_only;
+	struct config config;          /* what it was started with */
+	struct routes *routes;
+	struct view *view;
+	struct link *link;
+	struct api *api;
+};
+
+static int usage_error(void)
+{
+	fputs(usage_text, stderr);
+	return 2;
+}
+
+/* -1: go on; else the exit status. */
+static int arguments_parse(int argc, char **argv, struct control *control)
+{
+	static const struct option options[] = {
+		{ "file", required_argument, NULL, 'f' }, { "name", required_argument, NULL, 'n' },
+		{ "test", no_argument, NULL, 't' },       { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },    { 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "f:n:thV", options, NULL)) != -1)
+		switch (option) {
+		case 'f':
+			control->file = optarg;
+			break;
+		case 'n':
+			control->instance = optarg;
+			break;
+		case 't':
+			control->test_only = true;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return 0;
+		case 'V':
+			puts("sluice-control " SLUICE_VERSION);
+			return 0;
+		default:
+			return usage_error();
+		}
+	if (optind != argc || !control->file)
+		return usage_error();
+	if (!pins_instance_is_valid(control->instance)) {
+		fprintf(stderr, "sluice-control: -n %s: must be letters, digits, '_', '.' and '-', at most 64\n",
+			control->instance);
+		return 2;
+	}
+	return -1;
+}
+
+static void log_follow(const struct config *config)
+{
+	static const enum log_level levels[] = {
+		[CONFIG_LOG_ERROR] = LOG_ERROR,
+		[CONFIG_LOG_WARN] = LOG_WARN,
+		[CONFIG_LOG_INFO] = LOG_INFO,
+		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
+	};
+
+	log_setup(levels[config->log.level], config->log.format == CONFIG_LOG_JSON);
+}
+
+/* --- reload ------------------------------------------------------------------------------------------- */
+
+/* The relay names what is its own. */
+static void name_what_stays(const struct config *running, const struct config *file)
+{
+	if (running->api.port != file->api.port || strcmp(running->api.address, file->api.address) != 0 ||
+	    strcmp(running->api.token_file, file->api.token_file) != 0 ||
+	    running->api.log_requests != file->api.log_requests)
+		log_warnx("reload: api changed: needs a restart");
+	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
+		log_warnx("reload: relay.run_dir changed: needs a restart");
+}
+
+/* A file with errors changes nothing. */
+static void reload(void *context)
+{
+	struct control *control = context;
+	struct routes_tally tally;
+	struct config file;
+	int error;
+
+	if (config_load(control->file, &file, stderr) < 0) {
+		log_errorx("reload: %s has errors: nothing changed", control->file);
+		return;
+	}
+	error = routes_reload(control->routes, &file, &tally);
+	if (error) {
+		log_errorx("reload: routes: %s: nothing changed", error == -ENOSPC ? "too many" : "no memory");
+	} else {
+		name_what_stays(&control->config, &file);
+		log_follow(&file);
+		log_infox("reload: %zu routes set, %zu removed, %zu as before", tally.set, tally.removed,
+			  tally.unchanged);
+	}
+	config_free(&file);
+}
+
+/* --- running ------------------------------------------------------------------------------------------ */
+
+static sigset_t signals_block(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return set;
+}
+
+/* True: it is time to end. */
+static bool serve_signal(struct control *control, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo != SIGHUP)
+		return true;
+	link_reload(control->link);
+	reload(control);
+	return false;
+}
+
+static int loop(struct control *control, const sigset_t *set)
+{
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC), signal_fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
+	struct epoll_event events[2] = { { .events = EPOLLIN, .data.fd = signal_fd },
+					 { .events = EPOLLIN, .data.fd = link_fd(control->link) } };
+	bool ending = false;
+
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &events[0]) < 0 ||
+	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, link_fd(control->link), &events[1]) < 0) {
+		log_error("event loop");
+		return 1;
+	}
+	log_infox("ready: %zu routes", routes_count(control->routes));
+	while (!ending) {
+		int n = epoll_wait(epoll_fd, events, 2, -1);
+
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.fd == signal_fd)
+				ending |= serve_signal(control, signal_fd);
+			else
+				link_serve(control->link);
+		}
+	}
+	close(signal_fd);
+	close(epoll_fd);
+	return 0;
+}
+
+static int routes_fill(struct control *control)
+{
+	struct routes_tally tally;
+
+	control->routes = routes_new(ROUTES_MAX);
+	control->view = view_new();
+	if (control->routes && control->view && routes_reload(control->routes, &control->config, &tally) == 0)
+		return 0;
+	log_errorx("routes: no memory");
+	return -1;
+}
+
+static int run(struct control *control)
+{
+	const sigset_t set = signals_block(); /* before any thread is started */
+	struct link_options link = {
+		.run_dir = control->config.relay.run_dir,
+		.instance = control->instance,
+		.reload = reload,
+		.context = control,
+	};
+	struct api_options api = { .config = &control->config.api };
+	int status = 1;
+
+	log_follow(&control->config);
+	if (routes_fill(control) < 0)
+		goto out;
+	link.routes = api.routes = control->routes;
+	link.view = api.view = control->view;
+	control->link = api.link = link_new(&link);
+	if (!control->link)
+		goto out;
+	control->api = api_start(&api);
+	if (control->api)
+		status = loop(control, &set);
+out:
+	api_stop(control->api);
+	link_free(control->link);
+	view_free(control->view);
+	routes_free(control->routes);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct control control = { .instance = "default" };
+	int status = arguments_parse(argc, argv, &control);
+
+	if (status >= 0)
+		return status;
+	if (config_load(control.file, &control.config, stderr) < 0)
+		return 1;
+	status = control.test_only ? 0 : run(&control);
+	config_free(&control.config);
+	return status;
+}

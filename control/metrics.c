@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* metrics: see metrics.h. Names: https://prometheus.io/docs/practices/naming/ */
+#include "control/metrics.h"
+
+#include <string.h>
+
+#include "userspace/version.h"
+
+static const char *const direction_labels[] = { [TO_BACKEND] = "to_backend", [TO_CLIENT] = "to_client" };
+
+static void family(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, unsigned long long value)
+{
+	family(out, name, "gauge", help);
+	fprintf(out, "%s %llu\n", name, value);
+}
+
+static void workers_sum(const struct state *state, struct counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned worker = 0; worker < WORKERS_MAX; worker++)
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+			((uint64_t *)sum)[i] += __atomic_load_n((uint64_t *)&state->worker_counters[worker] + i,
+								__ATOMIC_RELAXED);
+}
+
+static void print_traffic(FILE *out, const struct counters *kernel, const struct counters *workers)
+{
+	family(out, "sluice_forwarded_packets_total", "counter", "Packets forwarded, by direction and by whom.");
+	for (int d = 0; d < DIRECTIONS; d++) {
+		fprintf(out, "sluice_forwarded_packets_total{direction=\"%s\",by=\"kernel\"} %llu\n", direction_labels[d],
+			kernel->forwarded[d].packets);
+		fprintf(out, "sluice_forwarded_packets_total{direction=\"%s\",by=\"worker\"} %llu\n", direction_labels[d],
+			workers->forwarded[d].packets);
+	}
+	family(out, "sluice_forwarded_bytes_total", "counter", "Bytes of the frames forwarded, by direction and by whom.");
+	for (int d = 0; d < DIRECTIONS; d++) {
+		fprintf(out, "sluice_forwarded_bytes_total{direction=\"%s\",by=\"kernel\"} %llu\n", direction_labels[d],
+			kernel->forwarded[d].bytes);
+		fprintf(out, "sluice_forwarded_bytes_total{direction=\"%s\",by=\"worker\"} %llu\n", direction_labels[d],
+			workers->forwarded[d].bytes);
+	}
+	family(out, "sluice_punted_packets_total", "counter", "Packets that the kernel handed to a worker.");
+	for (int d = 0; d < DIRECTIONS; d++)
+		fprintf(out, "sluice_punted_packets_total{direction=\"%s\"} %llu\n", direction_labels[d],
+			kernel->punted[d].packets);
+}
+
+static void print_drops(FILE *out, const struct counters *kernel, const struct counters *workers)
+{
+	static const char *const labels[] = {
+#define X(id, label, help) [DROP_##id] = label,
+		DROP_REASONS(X)
+#undef X
+	};
+
+	family(out, "sluice_dropped_packets_total", "counter", "Packets of ours not forwarded, by reason and by whom.");
+	for (int i = 0; i < DROP_REASON_COUNT; i++) {
+		fprintf(out, "sluice_dropped_packets_total{reason=\"%s\",by=\"kernel\"} %llu\n", labels[i],
+			kernel->drops[i]);
+		fprintf(out, "sluice_dropped_packets_total{reason=\"%s\",by=\"worker\"} %llu\n", labels[i],
+			workers->drops[i]);
+	}
+}
+
+static void print_events(FILE *out, const struct counters *kernel, const struct counters *workers)
+{
+#define X(id, label, help)                                                                 \
+	family(out, "sluice_" label "_total", "counter", "Number of " help ".");           \
+	fprintf(out, "sluice_" label "_total %llu\n", workers->events[EVENT_##id]);
+	EVENTS(X)
+#undef X
+	family(out, "sluice_cid_reports_total", "counter", "Unknown connection IDs that the kernel reported.");
+	fprintf(out, "sluice_cid_reports_total %llu\n", kernel->cid_reports);
+	family(out, "sluice_cid_reports_limited_total", "counter", "Unknown connection IDs over the rate of reports.");
+	fprintf(out, "sluice_cid_reports_limited_total %llu\n", kernel->cid_reports_limited);
+}
+
+/* Reads the first bytes of every entry: some 10 ms at the default limits. */
+static void print_tables(FILE *out, const struct state *state)
+{
+	const struct {
+		const char *name;
+		const void *entries;
+		size_t entry_size;
+		uint32_t slots;
+	} tables[] = {
+		{ "paths", state->paths.entries, state->paths.entry_size, state->paths.mask + 1 },
+		{ "replies", state->replies.entries, state->replies.entry_size, state->replies.mask + 1 },
+		{ "cids", state->cids.entries, state->cids.entry_size, state->cids.mask + 1 },
+		{ "backends", state->backends, sizeof(struct backend), state->backend_slots },
+		{ "endpoints", state->endpoints.entries, state->endpoints.entry_size, state->endpoints.mask + 1 },
+	};
+
+	gauge(out, "sluice_sessions", "Sessions now.",
+	      view_live(state->sessions, sizeof(struct session), state->session_slots));
+	gauge(out, "sluice_sessions_limit", "Sessions at most (limits.sessions).", state->session_slots);
+	family(out, "sluice_table_entries", "gauge", "Entries in use of each table.");
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		fprintf(out, "sluice_table_entries{table=\"%s\"} %u\n", tables[i].name,
+			view_live(tables[i].entries, tables[i].entry_size, tables[i].slots));
+	family(out, "sluice_table_slots", "gauge", "Slots of each table.");
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		fprintf(out, "sluice_table_slots{table=\"%s\"} %u\n", tables[i].name, tables[i].slots);
+}
+
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link)
+{
+	const struct state *state = view_enter(view);
+	struct counters kernel, workers;
+	char text[LINK_TEXT_MAX];
+
+	family(out, "sluice_build_info", "gauge", "1, with the version of this control process.");
+	fprintf(out, "sluice_build_info{version=\"%s\",protocol=\"%d\",abi=\"%d\"} 1\n", SLUICE_VERSION,
+		PROTOCOL_VERSION, SLUICE_ABI_VERSION);
+	gauge(out, "sluice_relay_connected", "1 while connected to the relay.", link_status(link, text));
+	gauge(out, "sluice_routes", "Routes that the control process knows.", routes_count(routes));
+	if (!state)
+		return;
+	workers_sum(state, &workers);
+	if (view_kernel_counters(view, &kernel) == 0) {
+		print_traffic(out, &kernel, &workers);
+		print_drops(out, &kernel, &workers);
+		print_events(out, &kernel, &workers);
+	}
+	print_tables(out, state);
+	view_leave(view);
+}

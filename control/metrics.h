@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* metrics: everything that is counted, as Prometheus text 0.0.4. API threads. */
+#ifndef SLUICE_METRICS_H
+#define SLUICE_METRICS_H
+
+#include <stdio.h>
+
+#include "control/link.h"
+#include "control/routes.h"
+#include "control/view.h"
+
+/* Without a relay: what this process knows, and sluice_relay_connected 0. */
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link);
+
+#endif

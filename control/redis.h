@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis: routes that are shared through one Redis, by sluices and Porters
+ * alike. One thread, the caller's, which waits for redis_fd and calls
+ * redis_handle; nothing here blocks. The server and whoever publishes are
+ * trusted with routes (each is checked), not with memory or time.
+ *
+ *     keys      porter:routes:simple, porter:routes:agones     hashes, fqdn -> target (Porter's)
+ *     channels  CHANNEL (Porter's), CHANNEL:sluice (ours)      see redis_message.h
+ *
+ *     set       MULTI; PUBLISH ours; HSET; HDEL from the other hash; PUBLISH Porter's; EXEC
+ *     delete    MULTI; PUBLISH ours; HDEL from both hashes; EXEC
+ *
+ * Two connections: one subscribes, one sends commands (RESP 2, Redis 5 and
+ * later; no cluster: a transaction spans two keys). An ACL user needs
+ * +@connection +@transaction +hset +hdel +hscan +publish +subscribe,
+ * ~porter:routes:* and both channels.
+ *
+ * Every connection begins with a full load: subscribe first, then HSCAN both
+ * hashes, then whatever was published meanwhile. A name in both hashes is an
+ * agones route.
+ *
+ * Conflicts: the last writer to reach Redis wins, everywhere. While a write of
+ * ours has not come back, what others said about that name was earlier, and is
+ * ignored. A write made while Redis is away is kept (the newest per name) and
+ * wins over what Redis holds when it is back. A write that Redis refuses for
+ * good (ACL) is dropped and told; one it refuses for now (READONLY, OOM, ...)
+ * is kept, and counts as Redis being away.
+ */
+#ifndef SLUICE_REDIS_H
+#define SLUICE_REDIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "control/routes.h"
+#include "control/tls.h"
+
+struct redis_options {
+	const char *address;           /* HOST:PORT, IP:PORT, [IPv6]:PORT, or the path of a Unix socket */
+	const char *user;              /* ACL; NULL or "": the default user */
+	const char *password;          /* NULL or "": no AUTH */
+	unsigned db;
+	const char *channel;           /* NULL or "": porter_routes */
+	bool tls;
+	struct tls_options tls_options;
+	size_t routes_max;             /* held of Redis' routes; 0: ROUTES_MAX */
+	size_t writes_max;             /* names whose writes wait; 0: 65536 */
+	/* 0: what is said here. */
+	uint32_t timeout_ms;           /* 5000: to connect, and for each answer; too little and a busy Redis is never reached */
+	uint32_t backoff_min_ms;       /* 100, doubled with each failure, and up to half as much at random on top */
+	uint32_t backoff_max_ms;       /* 15000: a Redis that is back is seen so late */
+};
+
+/* Called from redis_handle only. They must not call functions of this file. Each may be NULL. */
+struct redis_callbacks {
+	/* After every connection: all there is. What is not told between begin and end is gone. */
+	void (*snapshot_begin)(void *context);
+	void (*snapshot_route)(void *context, const struct routes_route *route);
+	void (*snapshot_end)(void *context);
+	/* A change by others. route->origin is ROUTES_REDIS; fqdn is in lower case. */
+	void (*changed)(void *context, const struct routes_route *route);
+	void (*deleted)(void *context, const char *fqdn);
+	/* A write that Redis will not take; it is forgotten here, the caller keeps what it has until the next snapshot. */
+	void (*refused)(void *context, const char *fqdn, const char *reason);
+	/* True: loaded, after the snapshot. False: it broke, or another attempt failed; reason for the log. */
+	void (*state)(void *context, bool connected, const char *reason);
+	void *context;
+};
+
+enum { REDIS_LATENCY_BUCKETS = 12 };
+
+/* Upper bounds in seconds, ascending; what is above the last counts in latency_count only. */
+extern const double redis_latency_bounds_s[REDIS_LATENCY_BUCKETS];
+
+struct redis_stats {
+	bool connected;                /* and loaded */
+	time_t since;                  /* CLOCK_REALTIME of the last change of `connected`, or of the start */
+	uint64_t connects;             /* times it became connected */
+	uint64_t failures;             /* attempts that failed, connections that broke */
+	uint64_t commands;             /* answered: HSCAN, PING, AUTH, ...; a transaction is one */
+	uint64_t command_errors;       /* of those, with an error */
+	uint64_t messages;             /* published by anyone, us included */
+	uint64_t invalid;              /* entries and messages that are no routes, or one too many: skipped */
+	uint64_t writes_dropped;       /* refused by Redis, or there was no room to keep them */
+	size_t routes;                 /* held */
+	size_t writes_pending;         /* names whose write is not yet confirmed */
+	uint64_t latency[REDIS_LATENCY_BUCKETS]; /* cumulative, as Prometheus wants them */
+	uint64_t latency_count;
+	double latency_sum_s;
+	char error[TLS_ERROR_BYTES];   /* while not connected: why; "" before the first attempt ended */
+};
+
+struct redis;
+
+/* Options are copied. Connecting begins with the first redis_handle. NULL: error says what is wrong with them. */
+struct redis *redis_new(const struct redis_options *options, const struct redis_callbacks *callbacks,
+			char error[static TLS_ERROR_BYTES]);
+
+/* Closes at once: writes that are pending are lost. */
+void redis_free(struct redis *redis);
+
+/* Readable (EPOLLIN, level-triggered) when redis_handle is due, timers included: nothing else need be waited for. */
+int redis_fd(const struct redis *redis);
+void redis_handle(struct redis *redis);
+
+/*
+ * Our change, to be told to all. fqdn in lower case, all as routes_check leaves
+ * it. Nothing is sent if Redis is known to hold just that. 0; -ENOSPC: Redis is
+ * away and too much waits already; -ENOMEM.
+ */
+int redis_set(struct redis *redis, const char *fqdn, enum route_type type, const char *target);
+int redis_delete(struct redis *redis, const char *fqdn);
+
+void redis_stats(const struct redis *redis, struct redis_stats *stats);
+
+#endif

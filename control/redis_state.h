@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_state: what redis.c (connections, time), redis_load.c (reading routes)
+ * and redis_write.c (writing them) share. The caller's thread of redis.h.
+ */
+#ifndef SLUICE_REDIS_STATE_H
+#define SLUICE_REDIS_STATE_H
+
+#include "control/redis.h"
+#include "control/redis_connection.h"
+#include "control/redis_message.h"
+#include "control/redis_table.h"
+
+#define REDIS_KEY_SIMPLE "porter:routes:simple"
+#define REDIS_KEY_AGONES "porter:routes:agones"
+
+enum {
+	REDIS_EXPECTED_MAX = 256,      /* commands on their way, a transaction being one: a power of two */
+	REDIS_UNSENT_BYTES_MAX = 256 << 10,
+	REDIS_SCAN_COUNT = 1000,       /* less: more round trips; more: Redis serves nobody else for longer */
+};
+
+enum redis_phase { REDIS_WAITING, REDIS_CONNECTING, REDIS_LOADING, REDIS_READY };
+
+enum redis_command { REDIS_LOGIN, REDIS_PING, REDIS_SCAN, REDIS_WRITE };
+
+/* A command whose answer is due. */
+struct redis_expected {
+	enum redis_command command;
+	unsigned replies_left;
+	struct redis_entry *entry;     /* REDIS_WRITE: of `writes` */
+	uint64_t sent_ns;
+};
+
+struct redis {
+	struct redis_options options;  /* its strings are not used after redis_new */
+	struct redis_callbacks callbacks;
+	char *host, *user, *password, *channel, *own_channel;
+	char db[12];
+	uint16_t port;
+	struct tls_context *tls_context;
+	char origin[REDIS_ORIGIN_BYTES];
+
+	int epoll_fd, timer_fd;
+	enum redis_phase phase;
+	uint64_t deadline_ns;          /* of the phase: connect again, or give up; READY: none */
+	uint64_t ready_ns;             /* since when */
+	uint64_t ping_ns, commands_heard_ns, subscriber_heard_ns;
+	unsigned attempt;              /* failures in a row */
+	bool more;                     /* redis_handle stopped early */
+	struct redis_connection commands, subscriber;
+	bool subscriber_logged_in;
+	unsigned subscriptions;
+
+	struct redis_expected expected[REDIS_EXPECTED_MAX];
+	unsigned expected_first, expected_count;
+
+	struct redis_table held;       /* what Redis holds once our writes are there */
+	struct redis_table loading, news; /* LOADING: read so far; published meanwhile */
+	bool loading_agones;           /* the second hash */
+	struct redis_table writes;     /* of ours, until confirmed */
+	char write_error[TLS_ERROR_BYTES]; /* the first of the transaction whose replies are being read */
+
+	struct redis_stats stats;
+};
+
+uint64_t redis_now_ns(void);
+
+/* redis_fd is readable at once. */
+void redis_wake(struct redis *redis);
+
+/* Sends a command, and notes that `replies` answers are due. 0, or it failed and the connection's error says why. */
+int redis_send(struct redis *redis, enum redis_command command, unsigned replies, struct redis_entry *entry,
+	       int argc, const char *const argv[]);
+
+/* The same for a command whose answers are those of one that was noted. */
+int redis_send_more(struct redis *redis, int argc, const char *const argv[]);
+
+/* Makes the table say so. 0 or -ENOMEM; -ENOSPC: it holds `max` others. */
+int redis_know(struct redis_table *table, size_t max, const char *fqdn, enum route_type type, const char *target);
+
+/* redis_load.c. Errors: the connection is of no more use, *why says why. */
+/* redis_load_reply: 1: the snapshot has been told; 0: there is more to load. */
+int redis_load_begin(struct redis *redis, const char **why);
+int redis_load_reply(struct redis *redis, const struct redis_reply *reply, const char **why);
+int redis_published(struct redis *redis, bool own_channel, const struct redis_reply *text, const char **why);
+
+/* redis_write.c. */
+void redis_writes_restart(struct redis *redis);      /* the connection is gone: all must be sent (again) */
+int redis_writes_send(struct redis *redis);          /* as much as goes; errors as redis_send */
+void redis_write_echo(struct redis *redis, const char *fqdn);
+/* Whether what others say about the name was said before a write of ours. */
+bool redis_write_covers(const struct redis *redis, const char *fqdn);
+int redis_write_reply(struct redis *redis, struct redis_expected *expected, const struct redis_reply *reply,
+		      const char **why);
+/* Whether an echo is overdue. */
+bool redis_writes_late(const struct redis *redis, uint64_t now_ns);
+
+#endif

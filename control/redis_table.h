@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_table: names and what is known of each, in the order of their arrival.
+ * Owned by one thread, no lock. Names and targets have been checked; their
+ * choice is still others', so the hash has a random key.
+ */
+#ifndef SLUICE_REDIS_TABLE_H
+#define SLUICE_REDIS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/config.h"
+
+struct redis_entry {
+	struct redis_entry *chain;     /* of its bucket */
+	struct redis_entry *before, *after; /* in order of arrival */
+	bool deleted;                  /* known not to be; type and target mean nothing */
+	enum route_type type;
+	/* Of writes only: */
+	bool queued;                   /* its value has yet to be sent */
+	unsigned replies_due, echoes_due; /* of transactions that were sent */
+	uint64_t sent_ns;              /* the last of them */
+	char *target;
+	char fqdn[];
+};
+
+struct redis_table {
+	struct redis_entry **buckets;
+	size_t bucket_count, count;
+	struct redis_entry *first, *last;
+	unsigned char key[16];
+};
+
+int redis_table_init(struct redis_table *table);     /* 0 or -ENOMEM */
+void redis_table_end(struct redis_table *table);     /* frees all; init may follow */
+
+struct redis_entry *redis_table_find(const struct redis_table *table, const char *fqdn);
+
+/* Adds, or replaces the value of; target NULL: deleted. NULL: no memory, nothing changed. */
+struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn, enum route_type type,
+				    const char *target);
+void redis_table_remove(struct redis_table *table, struct redis_entry *entry);
+
+/* Whether the entry says just that. entry may be NULL: it says "deleted". */
+bool redis_entry_says(const struct redis_entry *entry, enum route_type type, const char *target);
+
+#endif

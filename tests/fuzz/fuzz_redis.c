@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz_redis: what a Redis server may send. The first byte is how many bytes
+ * arrive at once (0: all); the rest are replies, whose texts are then read as
+ * published messages. A message that is taken must be written and read again
+ * as the same.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/redis_message.h"
+#include "control/redis_reply.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void read_message(const char *text, size_t len)
+{
+	struct redis_message first, second;
+	const char *target;
+	char *again;
+
+	if (redis_message_read(text, len, &first))
+		return;
+	target = first.deleted ? NULL : first.route.target;
+	again = redis_message_write(first.route.fqdn, first.route.type, target, first.origin);
+	/* An origin that is no UTF-8 never came from JSON, so all of it can be written. */
+	require(again && !redis_message_read(again, strlen(again), &second));
+	require(second.deleted == first.deleted && strcmp(second.origin, first.origin) == 0);
+	require(strcmp(second.route.fqdn, first.route.fqdn) == 0);
+	require(first.deleted ||
+		(second.route.type == first.route.type && strcmp(second.route.target, first.route.target) == 0));
+	free(again);
+}
+
+static void visit(const struct redis_reply *reply)
+{
+	require(reply->type == REDIS_ARRAY || reply->count == 0);
+	if (reply->text) {
+		require(reply->text[reply->len] == '\0');
+		read_message(reply->text, reply->len);
+	}
+	for (size_t i = 0; i < reply->count; i++) {
+		require(reply->elements[i]);
+		visit(reply->elements[i]);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct redis_reader *reader = redis_reader_new();
+	size_t step = size && data[0] ? data[0] : size, at = 1;
+	int error = 0;
+
+	require(reader);
+	while (at < size && !error) {
+		size_t len = size - at < step ? size - at : step;
+		struct redis_reply *reply;
+
+		error = redis_reader_feed(reader, data + at, len);
+		at += len;
+		while (!error && !(error = redis_reader_next(reader, &reply)) && reply) {
+			visit(reply);
+			redis_reply_free(reply);
+		}
+	}
+	redis_reader_free(reader);
+	return 0;
+}
