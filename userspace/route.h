@@ -40,6 +40,9 @@ int route_set(struct route_table *table, const char *fqdn, uint32_t backend);
 /* Steward: 0 or -ENOENT. */
 int route_remove(struct route_table *table, const char *fqdn);
 
+/* Steward: a bit in `slots` for the backend of each route. */
+void route_mark_backends(const struct route_table *table, uint64_t *slots);
+
 /*
  * Worker (RCU reader): exact name, then "*." and the rest after the first
  * label, then "*". NULL: none. The route is valid until the next quiescent state.
