@@ -214,7 +214,8 @@ struct relay_address {
 };
 
 enum {
-	BACKEND_USED = 1 << 0,
+	BACKEND_USED = 1 << 0, /* else: nobody's, kept because others were put behind it */
+	BACKEND_IDLE = 1 << 1, /* the last sweep found neither route nor session that needs it */
 	CID_LEN_UNKNOWN = 0xff,
 };
 

@@ -52,10 +52,43 @@ static int backend_route(struct backend_table *table, struct backend *backend)
 	return nexthop_want(table->nexthops, &backend->address, true, NULL, &backend->nexthop);
 }
 
+bool backend_find(const struct state *state, const struct addr *address, __be16 port_be, uint32_t *slot)
+{
+	uint32_t mask = state->backend_slots - 1, free = SLOT_NONE;
+	uint32_t at = (uint32_t)table_hash_addr(&state->hash_key, address, port_be, 0) & mask;
+
+	for (; entry_is_live(&state->backends[at]); at = (at + 1) & mask) {
+		const struct backend *backend = &state->backends[at];
+
+		if (backend->port_be == port_be && addr_equal(&backend->address, address)) {
+			*slot = at;
+			return true;
+		}
+		if (free == SLOT_NONE && !(backend->flags & BACKEND_USED))
+			free = at;
+	}
+	*slot = free == SLOT_NONE ? at : free;
+	return false;
+}
+
+/* A server that was swept, or was about to be, is needed again. */
+static void backend_reuse(struct backend_table *table, uint32_t slot)
+{
+	struct backend backend;
+
+	if (!entry_read(&table->state->backends[slot], &backend, sizeof(backend), NULL) ||
+	    (backend.flags & (BACKEND_USED | BACKEND_IDLE)) == BACKEND_USED)
+		return;
+	if (!(backend.flags & BACKEND_USED)) {
+		table->count++;
+		backend_route(table, &backend);
+	}
+	backend.flags = BACKEND_USED;
+	entry_write(&table->state->backends[slot], &backend, sizeof(backend));
+}
+
 int backend_intern(struct backend_table *table, const struct addr *address, __be16 port_be, uint32_t *slot)
 {
-	uint64_t hash = table_hash_addr(&table->state->hash_key, address, port_be, 0);
-	uint32_t mask = table->state->backend_slots - 1;
 	struct backend backend = {
 		.port_be = port_be,
 		.address = *address,
@@ -65,11 +98,9 @@ int backend_intern(struct backend_table *table, const struct addr *address, __be
 	char text[ADDRESS_TEXT_MAX];
 	int error;
 
-	for (*slot = (uint32_t)hash & mask; entry_is_live(&table->state->backends[*slot]); *slot = (*slot + 1) & mask) {
-		const struct backend *at = &table->state->backends[*slot];
-
-		if (at->port_be == port_be && addr_equal(&at->address, address))
-			return 0;
+	if (backend_find(table->state, address, port_be, slot)) {
+		backend_reuse(table, *slot);
+		return 0;
 	}
 	if (table->count == BACKENDS_MAX)
 		return -ENOSPC;
@@ -83,13 +114,37 @@ int backend_intern(struct backend_table *table, const struct addr *address, __be
 	return error;
 }
 
+uint32_t backend_sweep(struct state *state, const uint64_t *needed)
+{
+	uint32_t gone = 0;
+
+	for (uint32_t slot = 0; slot < state->backend_slots; slot++) {
+		struct backend *entry = &state->backends[slot], backend;
+		uint8_t flags;
+
+		if (!entry_read(entry, &backend, sizeof(backend), NULL) || !(backend.flags & BACKEND_USED))
+			continue;
+		if (needed[slot / 64] >> slot % 64 & 1)
+			flags = BACKEND_USED;
+		else
+			flags = backend.flags & BACKEND_IDLE ? 0 : BACKEND_USED | BACKEND_IDLE;
+		gone += !flags;
+		if (flags == backend.flags)
+			continue;
+		backend.flags = flags;
+		backend.cid_len = __atomic_load_n(&entry->cid_len, __ATOMIC_RELAXED);
+		entry_write(entry, &backend, sizeof(backend));
+	}
+	return gone;
+}
+
 void backend_refresh(struct backend_table *table)
 {
 	table->count = 0;
 	for (uint32_t slot = 0; slot < table->state->backend_slots; slot++) {
 		struct backend *entry = &table->state->backends[slot], backend;
 
-		if (!entry_read(entry, &backend, sizeof(backend), NULL))
+		if (!entry_read(entry, &backend, sizeof(backend), NULL) || !(backend.flags & BACKEND_USED))
 			continue;
 		table->count++;
 		backend_route(table, &backend);

@@ -138,6 +138,15 @@ size_t route_snapshot_end(struct route_table *table)
 	return removed;
 }
 
+void route_mark_backends(const struct route_table *table, uint64_t *slots)
+{
+	struct cds_lfht_iter iter;
+	struct route *route;
+
+	cds_lfht_for_each_entry(table->names, &iter, route, node)
+		slots[route->backend / 64] |= 1ull << route->backend % 64;
+}
+
 const struct route *route_lookup(const struct route_table *table, const char *name)
 {
 	struct cds_lfht_node *node;

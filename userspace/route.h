@@ -41,6 +41,9 @@ int route_set(struct route_table *table, const char *fqdn, uint32_t backend);
 /* Steward: 0 or -ENOENT. */
 int route_remove(struct route_table *table, const char *fqdn);
 
+/* Steward: a bit in `slots` for the backend of each route. */
+void route_mark_backends(const struct route_table *table, uint64_t *slots);
+
 /*
  * Steward: what is set between these two is all there is; what was there
  * before and is not set again goes at the end. How many went. A snapshot that

@@ -17,6 +17,9 @@
 #include "reload.h"
 #include "relay_ports.h"
 
+/* Longer than limits.pending_seconds can be: a held flight may name a backend that nobody else does. */
+enum { BACKEND_SWEEP_S = 90 };
+
 static uint32_t coarse_s(void)
 {
 	struct timespec now;
@@ -166,12 +169,38 @@ static void interfaces_watch(struct relay *relay)
 	}
 }
 
+/*
+ * Servers that no route leads to any more and no session is at. Only when the
+ * table fills: it walks over all sessions.
+ */
+static void backends_sweep(struct relay *relay)
+{
+	uint64_t *needed;
+
+	if (relay->backends.count < BACKENDS_MAX / 2 || coarse_s() - relay->swept_s < BACKEND_SWEEP_S)
+		return;
+	relay->swept_s = coarse_s();
+	needed = calloc((relay->state.backend_slots + 63) / 64, sizeof(*needed));
+	if (!needed)
+		return;
+	route_mark_backends(&relay->routes, needed);
+	for (uint32_t slot = 0; slot < relay->state.session_slots; slot++) {
+		struct session session;
+
+		if (session_read(&relay->state, slot, &session) && session.backend < relay->state.backend_slots)
+			needed[session.backend / 64] |= 1ull << session.backend % 64;
+	}
+	relay->backends.count -= backend_sweep(&relay->state, needed);
+	free(needed);
+}
+
 static void housekeeping(struct relay *relay)
 {
 	steward_heartbeat(relay);
 	nexthop_housekeeping(relay->nexthops, coarse_s());
 	relay_ports_refresh(&relay->state);
 	interfaces_watch(relay);
+	backends_sweep(relay);
 	drop_log_check(&relay->drops, &relay->state, relay->worker_count, coarse_s());
 }
 

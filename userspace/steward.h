@@ -32,6 +32,7 @@ struct relay {
 	bool leave;                      /* program and sessions stay when this one ends */
 	struct nexthops *nexthops;
 	struct drop_log drops;
+	uint32_t swept_s;                /* when unneeded backends were last looked for */
 	uint32_t scanned_s;              /* when the users of next hops were last looked for */
 	unsigned renewals;               /* times that next hops are still to be looked up again */
 	struct backend_table backends;
