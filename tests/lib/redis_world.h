@@ -30,7 +30,7 @@ struct redis_client {
 /* False: there is no redis-server on this machine. */
 bool redis_world_possible(void);
 void redis_world_begin(struct redis_world *world);
-void redis_world_end(struct redis_world *world);
+void redis_world_end(struct redis_world *world);     /* so too redis_client_end: may be called again, does nothing then */
 
 /* options: further words for redis-server, NULL-terminated, or NULL. Returns when it answers. */
 void redis_world_start(struct redis_world *world, const char *const options[]);

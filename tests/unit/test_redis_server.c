@@ -50,8 +50,6 @@ static int tear_down(void **unused)
 	(void)unused;
 	redis_client_end(&client);
 	redis_client_end(&other);
-	memset(&client, 0, sizeof(client));
-	memset(&other, 0, sizeof(other));
 	redis_world_end(&world);
 	return 0;
 }
@@ -348,7 +346,6 @@ static void rejected(const struct redis_options *options, const char *reason)
 	if (!strstr(client.reason, reason))
 		fail_msg("reason: %s", client.reason);
 	redis_client_end(&client);
-	memset(&client, 0, sizeof(client));
 }
 
 static void password_and_acl_user(void **unused)
