@@ -74,7 +74,7 @@ static void shell(const char *format, ...)
 
 #define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
 
-/* ca signs "server" for localhost and 127.0.0.1, "stranger" for another name, and "client"; "other" signs nothing of it. */
+/* ca signs "server" for localhost and 127.0.0.1, "stranger" for another name, and "client"; other signs nothing. */
 static void certificates_make(void)
 {
 	static const char *const leaves[][2] = { { "server", "DNS:localhost,IP:127.0.0.1" },
@@ -146,7 +146,8 @@ static bool tls_row_holds(const struct tls_row *row)
 		snprintf(key, sizeof(key), "%s/%s.key", world.dir, row->certificate);
 	}
 	tls_server_start(row->server, port, row->wants_certificate);
-	redis_world_cli(&world, "EVAL \"for i = 1, 3000 do redis.call('HSET', 'porter:routes:agones', 't' .. i, 'f') end\" 0");
+	redis_world_cli(&world, "EVAL \"for i = 1, 3000 do "
+			"redis.call('HSET', 'porter:routes:agones', 't' .. i, 'f') end\" 0");
 	redis_client_begin(&client, &world, &options);
 	holds = redis_client_connected(&client, !row->reason);
 	if (row->reason) {
@@ -154,7 +155,8 @@ static bool tls_row_holds(const struct tls_row *row)
 	} else {
 		holds = holds && client.failures == 0 && client.routes.count == 3000 &&
 			redis_set(client.redis, "s.test", ROUTE_AGONES, "f") == 0;
-		redis_world_cli(&world, "PUBLISH porter_routes '{\"fqdn\":\"p.test\",\"type\":\"agones\",\"target\":\"f\"}'");
+		redis_world_cli(&world, "PUBLISH porter_routes "
+				"'{\"fqdn\":\"p.test\",\"type\":\"agones\",\"target\":\"f\"}'");
 		holds = holds && redis_client_sees(&client, "p.test", ROUTE_AGONES, "f");
 	}
 	if (!holds)
