@@ -268,6 +268,50 @@ check "it comes back" wait_for "connected" 5 is_ready
 relay_config kernel | relay_restart
 check "and finds a restarted relay" wait_for "connected" 5 is_ready
 
+# --- versions --------------------------------------------------------------------------------------------
+
+SOCKET=$WORK/run/$INSTANCE.sock
+
+# greet VERSION: says HELLO to the relay; what comes back, one word a packet, then END.
+greet() {
+	python3 "$TOP/tests/e2e/protocol_peer.py" greet "$SOCKET" "$1"
+}
+
+second_is_refused() {
+	[ "$(greet 1)" = END ] && wait_for "the relay's log" 5 grep -q 'another one is connected' "$WORK/log/relay" && is_ready
+}
+check "a second control process is refused" second_is_refused
+
+other_version_is_refused() {
+	[ "$(greet 99)" = "HELLO END" ] && wait_for "the relay's log" 5 grep -q 'speaks protocol 99' "$WORK/log/relay"
+}
+stop_pid "$control_pid"
+check "the relay says so when the control process speaks another version" other_version_is_refused
+
+# A relay of another version, at the place where the control process looks for its own.
+control_names_version() {
+	local pid
+
+	mkdir -p "$WORK/other"
+	python3 "$TOP/tests/e2e/protocol_peer.py" relay "$WORK/other/$INSTANCE.sock" &
+	pid=$!
+	pids+=("$pid")
+	wait_for "it listens" 5 test -S "$WORK/other/$INSTANCE.sock" || return
+	relay_config kernel | sed "s|run_dir: .*}|run_dir: $WORK/other}|" >"$WORK/other/config.yaml"
+	spawn control relay "$CONTROL" -f "$WORK/other/config.yaml" -n "$INSTANCE"
+	wait_for "it says so" 5 api_says_version
+	api GET /readyz
+	stop_pid "$spawned_pid"
+	stop_pid "$pid"
+	grep -q 'relay 9.9 speaks protocol 99' "$WORK/log/control" && grep -q 'speaks protocol 99' "$WORK/answer"
+}
+api_says_version() {
+	expect 503 GET /readyz && grep -q 'speaks protocol 99' "$WORK/answer"
+}
+check "the control process says so when the relay does" control_names_version
+control_start
+check "with its own it connects" wait_for "connected" 5 is_ready
+
 # --- reload ----------------------------------------------------------------------------------------------
 
 relay_config kernel "{fqdn: reload.test, type: simple, target: \"$TARGET_B\"}" >"$WORK/config.yaml"
