@@ -355,4 +355,15 @@ nothing_changed_with_token() {
 }
 check "nothing changed, as the right one shows" nothing_changed_with_token
 stop_pid "$control_pid"
+
+# --- the relay alone ----------------------------------------------------------------------------------------
+
+relay_reloads_alone() {
+	relay_config kernel "{fqdn: reload.test, type: simple, target: \"$TARGET_A\"}" | grep -v 'b6.test' >"$WORK/config.yaml"
+	: >"$WORK/log/relay"
+	kill -HUP "$relay_pid"
+	wait_for "the relay's log" 5 grep -q 'reload: 1 routes set, 1 removed' "$WORK/log/relay" || return
+	answers reload.test a.test
+}
+check "without a control process SIGHUP changes the relay's routes" relay_reloads_alone
 finish
