@@ -111,7 +111,7 @@ $(BUILD)/tests/replay_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(TEST_LIB_SRCS) $(LIB_SRCS) $(SKELETON)
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) -O1 -g -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing \
-	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(TEST_LIB_SRCS) $(LIB_SRCS) $(CONTROL_LIBS) $(LDLIBS)
+	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(TEST_LIB_SRCS) $(LIB_SRCS) $(CONTROL_LIBS) $(LDLIBS) -lcmocka
 
 tests: $(UNIT_TESTS) $(REPLAYS)
 

@@ -195,8 +195,12 @@ void api_routes_list(struct api_request *request, struct api_answer *answer)
 	if (api_query(request, "after", after, answer) < 0 || !api_query_number(request, "limit", PAGE_MAX, &limit, answer))
 		return;
 	page = calloc(AT_ONCE, sizeof(*page));
+	if (!page) {
+		api_error(answer, 500, "out of memory");
+		return;
+	}
 	list = json_array();
-	while (page && n > 0 && json_array_size(list) < limit) {
+	while (n > 0 && json_array_size(list) < limit) {
 		size_t rest = limit - json_array_size(list);
 
 		n = routes_list(request->api->routes, after, page, rest < AT_ONCE ? rest : AT_ONCE);
@@ -209,6 +213,6 @@ void api_routes_list(struct api_request *request, struct api_answer *answer)
 	json_object_set_new(answer->json, "routes", list);
 	json_object_set_new(answer->json, "count", json_integer((json_int_t)routes_count(request->api->routes)));
 	json_object_set_new(answer->json, "next",
-			    page && routes_list(request->api->routes, after, page, 1) ? json_string(after) : json_null());
+			    routes_list(request->api->routes, after, page, 1) ? json_string(after) : json_null());
 	free(page);
 }

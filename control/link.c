@@ -518,7 +518,7 @@ struct link *link_new(const struct link_options *options)
 		log_error("link to the relay");
 		goto err;
 	}
-	connect_relay(link);
+	pause_begin(link); /* from the loop on: what cannot start disturbs no relay */
 	return link;
 err:
 	link_free(link);

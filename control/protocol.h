@@ -8,7 +8,7 @@
  *     control                               relay
  *     HELLO (versions) ------------------>
  *                     <------------------- HELLO (versions)
- *                     <------------------- MAPS, with SCM_RIGHTS: its maps, read-only, in the order of protocol_map
+ *                     <------------------- MAPS, with SCM_RIGHTS: its maps, for reading, in the order of protocol_map
  *     ROUTES_BEGIN, ROUTE ..., ROUTES_END ->   a full snapshot: what it does not name goes at ROUTES_END
  *     ROUTE, ROUTE_GONE ----------------->     changes
  *                     <------------------- ROUTE_REFUSED: what it could not take, and why

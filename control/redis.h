@@ -49,7 +49,8 @@ struct redis_options {
 	size_t routes_max;             /* held of Redis' routes; 0: ROUTES_MAX */
 	size_t writes_max;             /* names whose writes wait; 0: 65536 */
 	/* 0: what is said here. */
-	uint32_t timeout_ms;           /* 5000: to connect, and for each answer; too little and a busy Redis is never reached */
+	/* 5000: to connect, and for each answer; with too little a busy Redis is never reached */
+	uint32_t timeout_ms;
 	uint32_t backoff_min_ms;       /* 100, doubled with each failure, and up to half as much at random on top */
 	uint32_t backoff_max_ms;       /* 15000: a Redis that is back is seen so late */
 };
@@ -63,7 +64,7 @@ struct redis_callbacks {
 	/* A change by others. route->origin is ROUTES_REDIS; fqdn is in lower case. */
 	void (*changed)(void *context, const struct routes_route *route);
 	void (*deleted)(void *context, const char *fqdn);
-	/* A write that Redis will not take; it is forgotten here, the caller keeps what it has until the next snapshot. */
+	/* A write that Redis will not take is forgotten; the caller keeps what it has until the next snapshot. */
 	void (*refused)(void *context, const char *fqdn, const char *reason);
 	/* True: loaded, after the snapshot. False: it broke, or another attempt failed; reason for the log. */
 	void (*state)(void *context, bool connected, const char *reason);

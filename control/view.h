@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * view: the relay's tables in this process's memory, read-only: the same
- * entries that kernel and workers use (bpf/abi.h), so no worker is asked. The
- * link attaches and detaches; API threads read between view_enter and
+ * view: the relay's tables in this process's memory, mapped read-only: the
+ * same entries that kernel and workers use (bpf/abi.h), so no worker is asked.
+ * The link attaches and detaches; API threads read between view_enter and
  * view_leave.
  */
 #ifndef SLUICE_VIEW_H

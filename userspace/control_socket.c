@@ -145,7 +145,7 @@ static int send_maps(const struct control_socket *control, const struct relay *r
 	unsigned n = 0;
 
 	for (; !error && n < PROTOCOL_MAP_COUNT; n++) {
-		fds[n] = dataplane_map_reader(relay->dataplane, map_names[n]);
+		fds[n] = dataplane_map_reader(relay->dataplane, map_names[n], n != PROTOCOL_MAP_KERNEL_COUNTERS);
 		if (fds[n] < 0) {
 			error = fds[n];
 			break;

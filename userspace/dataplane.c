@@ -428,9 +428,9 @@ void dataplane_poll_reports(struct dataplane *dp, void (*report)(void *context, 
 	ring_buffer__consume(dp->reports);
 }
 
-int dataplane_map_reader(const struct dataplane *dp, const char *map)
+int dataplane_map_reader(const struct dataplane *dp, const char *map, bool mapped)
 {
-	DECLARE_LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = BPF_F_RDONLY);
+	DECLARE_LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = mapped ? 0 : BPF_F_RDONLY);
 	char path[PIN_PATH_MAX];
 	int fd;
 

@@ -58,8 +58,13 @@ int dataplane_reports_fd(const struct dataplane *dataplane);
 void dataplane_poll_reports(struct dataplane *dataplane, void (*report)(void *context, const struct cid_report *report),
 			    void *context);
 
-/* Another process's own, read-only descriptor of a pinned map. The caller closes it. -errno on failure. */
-int dataplane_map_reader(const struct dataplane *dataplane, const char *map);
+/*
+ * A descriptor of a pinned map for another process; the caller closes it.
+ * -errno on failure. Read-only, unless it is to be mapped: the kernel takes a
+ * shared mapping of a read-only file for a private one (mm/mmap.c: do_mmap)
+ * and BPF maps refuse those with EINVAL. Its receiver maps it PROT_READ.
+ */
+int dataplane_map_reader(const struct dataplane *dataplane, const char *map, bool mapped);
 
 /* Takes the program off the interfaces; nothing is redirected any more when it returns. */
 void dataplane_detach_all(struct dataplane *dataplane);

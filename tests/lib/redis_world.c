@@ -95,9 +95,12 @@ void redis_world_end(struct redis_world *world)
 {
 	char command[128];
 
+	if (!world->dir[0])
+		return;
 	redis_world_stop(world);
 	snprintf(command, sizeof(command), "rm -rf '%s'", world->dir);
 	require(system(command) == 0, "directory stays");
+	memset(world, 0, sizeof(*world));
 }
 
 const char *redis_world_cli(struct redis_world *world, const char *format, ...)
@@ -210,6 +213,7 @@ void redis_client_end(struct redis_client *client)
 {
 	redis_free(client->redis);
 	redis_table_end(&client->routes);
+	memset(client, 0, sizeof(*client));
 }
 
 bool redis_clients_run(struct redis_client *const clients[], unsigned count, redis_condition *holds, void *context)

@@ -22,7 +22,8 @@ struct redis_world {
 struct redis_client {
 	struct redis *redis;
 	struct redis_table routes;     /* as told */
-	unsigned snapshots, changes, deletions, refusals, failures, outside; /* outside: route told outside of a snapshot */
+	unsigned snapshots, changes, deletions, refusals, failures;
+	unsigned outside;              /* routes of a snapshot that were told outside of one */
 	bool in_snapshot, connected;
 	char reason[TLS_ERROR_BYTES];
 };
@@ -30,6 +31,7 @@ struct redis_client {
 /* False: there is no redis-server on this machine. */
 bool redis_world_possible(void);
 void redis_world_begin(struct redis_world *world);
+/* Both ends may be called again, and then do nothing. */
 void redis_world_end(struct redis_world *world);
 
 /* options: further words for redis-server, NULL-terminated, or NULL. Returns when it answers. */

@@ -28,6 +28,22 @@
 static struct redis_world world;
 static struct redis_client client;
 
+static int set_up(void **unused)
+{
+	(void)unused;
+	redis_world_begin(&world);
+	return 0;
+}
+
+/* Also after a failure, wherever it was. */
+static int tear_down(void **unused)
+{
+	(void)unused;
+	redis_client_end(&client);
+	redis_world_end(&world);
+	return 0;
+}
+
 /* --- TLS ----------------------------------------------------------------------------------------- */
 
 /* A port that was free a moment ago. */
@@ -58,7 +74,7 @@ static void shell(const char *format, ...)
 
 #define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
 
-/* ca signs "server" for localhost and 127.0.0.1, "stranger" for another name, and "client"; "other" signs nothing of it. */
+/* ca signs "server" for localhost and 127.0.0.1, "stranger" for another name, and "client"; other signs nothing. */
 static void certificates_make(void)
 {
 	static const char *const leaves[][2] = { { "server", "DNS:localhost,IP:127.0.0.1" },
@@ -130,7 +146,8 @@ static bool tls_row_holds(const struct tls_row *row)
 		snprintf(key, sizeof(key), "%s/%s.key", world.dir, row->certificate);
 	}
 	tls_server_start(row->server, port, row->wants_certificate);
-	redis_world_cli(&world, "EVAL \"for i = 1, 3000 do redis.call('HSET', 'porter:routes:agones', 't' .. i, 'f') end\" 0");
+	redis_world_cli(&world, "EVAL \"for i = 1, 3000 do "
+			"redis.call('HSET', 'porter:routes:agones', 't' .. i, 'f') end\" 0");
 	redis_client_begin(&client, &world, &options);
 	holds = redis_client_connected(&client, !row->reason);
 	if (row->reason) {
@@ -138,7 +155,8 @@ static bool tls_row_holds(const struct tls_row *row)
 	} else {
 		holds = holds && client.failures == 0 && client.routes.count == 3000 &&
 			redis_set(client.redis, "s.test", ROUTE_AGONES, "f") == 0;
-		redis_world_cli(&world, "PUBLISH porter_routes '{\"fqdn\":\"p.test\",\"type\":\"agones\",\"target\":\"f\"}'");
+		redis_world_cli(&world, "PUBLISH porter_routes "
+				"'{\"fqdn\":\"p.test\",\"type\":\"agones\",\"target\":\"f\"}'");
 		holds = holds && redis_client_sees(&client, "p.test", ROUTE_AGONES, "f");
 	}
 	if (!holds)
@@ -153,11 +171,9 @@ static void tls_verifies_the_server(void **unused)
 	unsigned failures = 0;
 
 	(void)unused;
-	redis_world_begin(&world);
 	certificates_make();
 	for (size_t i = 0; i < COUNT(tls_rows); i++)
 		failures += !tls_row_holds(&tls_rows[i]);
-	redis_world_end(&world);
 	assert_int_equal(failures, 0);
 }
 
@@ -238,7 +254,6 @@ static void servers_that_are_none_end_in_a_reason(void **unused)
 	struct rusage usage;
 
 	(void)unused;
-	redis_world_begin(&world);
 	for (size_t i = 0; i < COUNT(fault_rows); i++) {
 		const struct fault_row *row = &fault_rows[i];
 		pid_t server = fault_server_start(row);
@@ -253,7 +268,6 @@ static void servers_that_are_none_end_in_a_reason(void **unused)
 		kill(server, SIGKILL);
 		waitpid(server, NULL, 0);
 	}
-	redis_world_end(&world);
 	assert_int_equal(failures, 0);
 	getrusage(RUSAGE_SELF, &usage);
 	/* KiB; far below what was announced. AddressSanitizer keeps freed memory: the bound is for the plain build. */
@@ -275,7 +289,6 @@ static void redis_that_hangs_is_left_and_found_again(void **unused)
 	struct redis_client *one[] = { &client };
 
 	(void)unused;
-	redis_world_begin(&world);
 	redis_world_start(&world, NULL);
 	redis_client_begin(&client, &world, &options);
 	assert_true(redis_client_connected(&client, true));
@@ -286,16 +299,14 @@ static void redis_that_hangs_is_left_and_found_again(void **unused)
 	kill(world.server, SIGCONT);
 	assert_true(redis_client_connected(&client, true));
 	assert_true(redis_client_sees(&client, "h.test", ROUTE_AGONES, "f"));
-	redis_client_end(&client);
-	redis_world_end(&world);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tls_verifies_the_server),
-		cmocka_unit_test(servers_that_are_none_end_in_a_reason),
-		cmocka_unit_test(redis_that_hangs_is_left_and_found_again),
+		cmocka_unit_test_setup_teardown(tls_verifies_the_server, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(servers_that_are_none_end_in_a_reason, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(redis_that_hangs_is_left_and_found_again, set_up, tear_down),
 	};
 
 	if (!redis_world_possible()) {

@@ -50,8 +50,6 @@ static int tear_down(void **unused)
 	(void)unused;
 	redis_client_end(&client);
 	redis_client_end(&other);
-	memset(&client, 0, sizeof(client));
-	memset(&other, 0, sizeof(other));
 	redis_world_end(&world);
 	return 0;
 }
@@ -348,7 +346,6 @@ static void rejected(const struct redis_options *options, const char *reason)
 	if (!strstr(client.reason, reason))
 		fail_msg("reason: %s", client.reason);
 	redis_client_end(&client);
-	memset(&client, 0, sizeof(client));
 }
 
 static void password_and_acl_user(void **unused)
@@ -425,6 +422,41 @@ static void hundred_thousand_routes_load_in_time(void **unused)
 	assert_true(took < 5);
 }
 
+static bool load_is_under_way(void *unused)
+{
+	(void)unused;
+	return stats_of(&client).commands >= 8; /* of some 22 */
+}
+
+static void changes_while_loading_are_not_lost(void **unused)
+{
+	struct redis_client *one[] = { &client };
+
+	(void)unused;
+	redis_world_cli(&world, "EVAL \"for i = 1, 20000 do redis.call('HSET', 'porter:routes:agones', 'n' .. i, 'old') "
+			"end\" 0");
+	redis_client_begin(&client, &world, NULL);
+	assert_true(redis_clients_run(one, 1, load_is_under_way, NULL));
+	assert_false(client.connected);
+	redis_world_cli(&world, "EVAL \"for i = 1, 200 do redis.call('HSET', 'porter:routes:agones', 'n' .. i, 'new') "
+			"redis.call('PUBLISH', 'porter_routes', '{\\\"fqdn\\\":\\\"n' .. i .. "
+			"'\\\",\\\"type\\\":\\\"agones\\\",\\\"target\\\":\\\"new\\\"}') end\" 0");
+	redis_world_cli(&world, "EVAL \"for i = 201, 400 do redis.call('HDEL', 'porter:routes:agones', 'n' .. i) "
+			"redis.call('PUBLISH', 'porter_routes:sluice', '{\\\"fqdn\\\":\\\"n' .. i .. "
+			"'\\\",\\\"deleted\\\":true}') end\" 0");
+	assert_true(redis_client_connected(&client, true));
+	assert_int_equal(client.changes + client.deletions, 0); /* the snapshot has them already */
+	for (unsigned i = 1; i <= 500; i++) {
+		char fqdn[16];
+
+		snprintf(fqdn, sizeof(fqdn), "n%u", i);
+		if (!redis_entry_says(redis_table_find(&client.routes, fqdn), ROUTE_AGONES,
+				      i <= 200 ? "new" : i <= 400 ? NULL : "old"))
+			fail_msg("%s", fqdn);
+	}
+	assert_int_equal(client.routes.count, 19800);
+}
+
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -444,6 +476,7 @@ int main(void)
 		WITH_SERVER(password_and_acl_user),
 		WITH_SERVER(user_that_may_only_read_reads_on),
 		WITH_SERVER(refusal_for_now_keeps_the_write),
+		WITH_SERVER(changes_while_loading_are_not_lost),
 		WITH_SERVER(hundred_thousand_routes_load_in_time),
 	};
 
