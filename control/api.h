@@ -10,6 +10,7 @@
 #include "control/config.h"
 #include "control/link.h"
 #include "control/routes.h"
+#include "control/share.h"
 #include "control/view.h"
 
 struct api;
@@ -19,6 +20,7 @@ struct api_options {
 	struct routes *routes;             /* borrowed, like view and link */
 	struct view *view;
 	struct link *link;
+	struct share *share;               /* NULL: no Redis */
 };
 
 /*

@@ -23,11 +23,16 @@ void api_healthz(struct api_request *request, struct api_answer *answer)
 void api_readyz(struct api_request *request, struct api_answer *answer)
 {
 	char text[LINK_TEXT_MAX];
+	struct redis_stats redis = { .connected = true };
 
-	if (link_status(request->api->link, text))
-		api_ok(answer);
-	else
+	if (request->api->share)
+		share_stats(request->api->share, &redis);
+	if (!link_status(request->api->link, text))
 		api_error(answer, 503, "no relay: %s", text);
+	else if (!redis.connected)
+		api_error(answer, 503, "redis: %s", redis.error[0] ? redis.error : "not connected yet");
+	else
+		api_ok(answer);
 }
 
 void api_metrics(struct api_request *request, struct api_answer *answer)
@@ -38,7 +43,7 @@ void api_metrics(struct api_request *request, struct api_answer *answer)
 		api_error(answer, 500, "out of memory");
 		return;
 	}
-	metrics_print(out, request->api->view, request->api->routes, request->api->link);
+	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share);
 	fclose(out);
 	answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }

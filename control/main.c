@@ -19,6 +19,7 @@
 #include "control/config.h"
 #include "control/link.h"
 #include "control/routes.h"
+#include "control/share.h"
 #include "control/view.h"
 #include "userspace/log.h"
 #include "userspace/pins.h"
@@ -44,6 +45,7 @@ struct control {
 	struct routes *routes;
 	struct view *view;
 	struct link *link;
+	struct share *share;           /* NULL: redis.enabled is false */
 	struct api *api;
 };
 
@@ -171,27 +173,35 @@ static bool serve_signal(struct control *control, int fd)
 	return false;
 }
 
+static int watch(int epoll_fd, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
 static int loop(struct control *control, const sigset_t *set)
 {
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC), signal_fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
-	struct epoll_event events[2] = { { .events = EPOLLIN, .data.fd = signal_fd },
-					 { .events = EPOLLIN, .data.fd = link_fd(control->link) } };
+	struct epoll_event events[3];
 	bool ending = false;
 
-	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &events[0]) < 0 ||
-	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, link_fd(control->link), &events[1]) < 0) {
+	if (watch(epoll_fd, signal_fd) < 0 || watch(epoll_fd, link_fd(control->link)) < 0 ||
+	    (control->share && watch(epoll_fd, share_fd(control->share)) < 0)) {
 		log_error("event loop");
 		return 1;
 	}
 	log_infox("ready: %zu routes", routes_count(control->routes));
 	while (!ending) {
-		int n = epoll_wait(epoll_fd, events, 2, -1);
+		int n = epoll_wait(epoll_fd, events, 3, -1);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.fd == signal_fd)
 				ending |= serve_signal(control, signal_fd);
-			else
+			else if (events[i].data.fd == link_fd(control->link))
 				link_serve(control->link);
+			else
+				share_serve(control->share);
 		}
 	}
 	close(signal_fd);
@@ -231,12 +241,18 @@ static int run(struct control *control)
 	control->link = api.link = link_new(&link);
 	if (!control->link)
 		goto out;
+	if (control->config.redis.enabled) {
+		control->share = api.share = share_new(&control->config.redis, control->routes);
+		if (!control->share)
+			goto out;
+	}
 	control->api = api_start(&api);
 	if (control->api)
 		status = loop(control, &set);
 out:
 	api_stop(control->api);
 	link_free(control->link);
+	share_free(control->share);
 	view_free(control->view);
 	routes_free(control->routes);
 	return status;

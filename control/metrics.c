@@ -19,6 +19,12 @@ static void gauge(FILE *out, const char *name, const char *help, unsigned long l
 	fprintf(out, "%s %llu\n", name, value);
 }
 
+static void counter(FILE *out, const char *name, const char *help, unsigned long long value)
+{
+	family(out, name, "counter", help);
+	fprintf(out, "%s %llu\n", name, value);
+}
+
 static void workers_sum(const struct state *state, struct counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));
@@ -108,7 +114,32 @@ static void print_tables(FILE *out, const struct state *state)
 		fprintf(out, "sluice_table_slots{table=\"%s\"} %u\n", tables[i].name, tables[i].slots);
 }
 
-void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link)
+static void print_redis(FILE *out, struct share *share)
+{
+	struct redis_stats stats;
+
+	share_stats(share, &stats);
+	gauge(out, "sluice_redis_connected", "1 while Redis is connected and its routes are loaded.", stats.connected);
+	gauge(out, "sluice_redis_routes", "Routes that Redis holds.", stats.routes);
+	gauge(out, "sluice_redis_writes_pending", "Names whose change Redis has not confirmed.", stats.writes_pending);
+	counter(out, "sluice_redis_failures_total", "Connections to Redis that failed or broke.", stats.failures);
+	counter(out, "sluice_redis_commands_total", "Commands that Redis answered.", stats.commands);
+	counter(out, "sluice_redis_command_errors_total", "Of those, with an error.", stats.command_errors);
+	counter(out, "sluice_redis_messages_total", "Messages published on the channels.", stats.messages);
+	counter(out, "sluice_redis_invalid_total", "Entries and messages that are no routes.", stats.invalid);
+	counter(out, "sluice_redis_writes_dropped_total", "Changes that Redis refused or that found no room.",
+		stats.writes_dropped);
+	family(out, "sluice_redis_command_duration_seconds", "histogram", "Time to the answer of a command.");
+	for (unsigned i = 0; i < REDIS_LATENCY_BUCKETS; i++)
+		fprintf(out, "sluice_redis_command_duration_seconds_bucket{le=\"%g\"} %llu\n", redis_latency_bounds_s[i],
+			(unsigned long long)stats.latency[i]);
+	fprintf(out, "sluice_redis_command_duration_seconds_bucket{le=\"+Inf\"} %llu\n",
+		(unsigned long long)stats.latency_count);
+	fprintf(out, "sluice_redis_command_duration_seconds_sum %.9g\n", stats.latency_sum_s);
+	fprintf(out, "sluice_redis_command_duration_seconds_count %llu\n", (unsigned long long)stats.latency_count);
+}
+
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share)
 {
 	const struct state *state = view_enter(view);
 	struct counters kernel, workers;
@@ -119,6 +150,8 @@ void metrics_print(FILE *out, struct view *view, struct routes *routes, struct l
 		PROTOCOL_VERSION, SLUICE_ABI_VERSION);
 	gauge(out, "sluice_relay_connected", "1 while connected to the relay.", link_status(link, text));
 	gauge(out, "sluice_routes", "Routes that the control process knows.", routes_count(routes));
+	if (share)
+		print_redis(out, share);
 	if (!state)
 		return;
 	workers_sum(state, &workers);

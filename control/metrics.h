@@ -7,9 +7,10 @@
 
 #include "control/link.h"
 #include "control/routes.h"
+#include "control/share.h"
 #include "control/view.h"
 
-/* Without a relay: what this process knows, and sluice_relay_connected 0. */
-void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link);
+/* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis. */
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share);
 
 #endif

@@ -12,8 +12,6 @@
 
 need gtlsclient curl jq promtool python3
 [ -z "$DIRECT" ] || skip "there is nothing to control without a relay"
-CONTROL=${CONTROL:-$BUILD/sluice-control}
-API=127.0.0.1:8080
 TARGET_A=${V4[a]}:$BACKEND_PORT TARGET_B=${V4[b]}:$BACKEND_PORT
 
 testbed_up
@@ -22,52 +20,8 @@ start_gtlsserver a
 start_gtlsserver b
 head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
 
-# control_start [OPTION...]: with the relay's configuration.
-control_start() {
-	spawn control relay "$CONTROL" -f "$WORK/config.yaml" -n "$INSTANCE" "$@"
-	control_pid=$spawned_pid
-	wait_for "sluice-control is ready" 10 grep -q ready "$WORK/log/control" || bail "sluice-control starts"
-}
-
-# api METHOD PATH [CURL-OPTION...]: the status in $WORK/status, the body on standard output.
-api() {
-	local method=$1 path=$2
-
-	shift 2
-	in_ns relay curl -sS --globoff -m 20 -X "$method" -o "$WORK/answer" -w '%{http_code}' "$@" "http://$API$path" \
-		>"$WORK/status" || return
-	cat "$WORK/answer"
-}
-
-# expect STATUS METHOD PATH [CURL-OPTION...]; an error must be an {"error": text}.
-expect() {
-	local wanted=$1
-
-	shift
-	api "$@" || return
-	echo " <- $(cat "$WORK/status"), expected $wanted"
-	[ "$(cat "$WORK/status")" = "$wanted" ] || return
-	[ "$wanted" -lt 400 ] || jq -e '.error | type == "string" and length > 0' "$WORK/answer" >/dev/null
-}
-
-# says STATUS JQ-TEST METHOD PATH [CURL-OPTION...]
-says() {
-	local wanted=$1 test=$2
-
-	shift 2
-	expect "$wanted" "$@" && jq -e "$test" "$WORK/answer"
-}
-
-is_ready() {
-	expect 200 GET /readyz
-}
-
 is_not_ready() {
 	expect 503 GET /readyz
-}
-
-route() {
-	jq -cn --arg fqdn "$1" --arg type "$2" --arg target "$3" '{fqdn: $fqdn, type: $type, target: $target}'
 }
 
 # --- either may come first ---------------------------------------------------------------------------

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* share: see share.h. */
+#include "control/share.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "userspace/log.h"
+
+enum {
+	QUEUE_MAX = 1 << 17,           /* names that wait for the main thread; beyond, a change is not shared */
+	PAGE_ROUTES = 64,
+};
+
+/* A name that changed here. What it is now stands in the store. */
+struct item {
+	struct item *next;
+	char fqdn[];
+};
+
+struct share {
+	struct routes *routes;
+	struct redis *redis;
+	int epoll_fd, event_fd;
+	pthread_t thread;              /* the main one: what it does to the store came from Redis */
+	bool applying;                 /* main thread: it is doing so */
+	char **told;                   /* names of the snapshot in progress, as they come */
+	size_t told_count, told_space;
+	bool told_lost;                /* no memory for one: nothing is taken for gone */
+
+	pthread_mutex_t lock;          /* of what follows */
+	struct item *first, **last;
+	size_t queued;
+	struct redis_stats stats;
+};
+
+/* --- from the store to Redis ------------------------------------------------------------------------- */
+
+/* Under the store's lock, on any thread. */
+static void on_change(void *context, const char *fqdn, const struct routes_route *route)
+{
+	static const uint64_t one = 1;
+	struct share *share = context;
+	size_t size = strlen(fqdn) + 1;
+	struct item *item;
+
+	if ((pthread_equal(pthread_self(), share->thread) && share->applying) ||
+	    (route && (route->origin == ROUTES_FILE || route->origin == ROUTES_REDIS)))
+		return;
+	item = malloc(sizeof(*item) + size);
+	if (!item)
+		return;
+	item->next = NULL;
+	memcpy(item->fqdn, fqdn, size);
+	pthread_mutex_lock(&share->lock);
+	if (share->queued < QUEUE_MAX) {
+		*share->last = item;
+		share->last = &item->next;
+		share->queued++;
+		item = NULL;
+	}
+	pthread_mutex_unlock(&share->lock);
+	free(item);
+	if (write(share->event_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is at its end: it has been told */
+}
+
+static void send_one(struct share *share, const char *fqdn)
+{
+	struct routes_route route;
+	int error;
+
+	if (!routes_get(share->routes, fqdn, &route))
+		error = redis_delete(share->redis, fqdn);
+	else if (route.origin == ROUTES_API || route.origin == ROUTES_ALLOCATED)
+		error = redis_set(share->redis, fqdn, route.type, route.target);
+	else
+		return; /* Redis or the file have changed it since */
+	if (error)
+		log_warnx("redis: route %s is not shared: %s", fqdn, strerror(-error));
+}
+
+static void queue_send(struct share *share)
+{
+	struct item *item, *next;
+	uint64_t count;
+
+	if (read(share->event_fd, &count, sizeof(count)) < 0)
+		return;
+	pthread_mutex_lock(&share->lock);
+	item = share->first;
+	share->first = NULL;
+	share->last = &share->first;
+	share->queued = 0;
+	pthread_mutex_unlock(&share->lock);
+	for (; item; item = next) {
+		next = item->next;
+		send_one(share, item->fqdn);
+		free(item);
+	}
+}
+
+/* --- from Redis to the store ------------------------------------------------------------------------- */
+
+static void route_take(struct share *share, const struct routes_route *route)
+{
+	struct routes_route taken = *route;
+	int error;
+
+	taken.origin = ROUTES_REDIS;
+	share->applying = true;
+	error = routes_set(share->routes, &taken);
+	share->applying = false;
+	if (error)
+		log_warnx("redis: route %s: %s", route->fqdn, strerror(-error));
+}
+
+static void route_drop(struct share *share, const char *fqdn)
+{
+	share->applying = true;
+	routes_remove(share->routes, fqdn);
+	share->applying = false;
+}
+
+static void told_clear(struct share *share)
+{
+	while (share->told_count)
+		free(share->told[--share->told_count]);
+	free(share->told);
+	share->told = NULL;
+	share->told_space = 0;
+	share->told_lost = false;
+}
+
+static void told_add(struct share *share, const char *fqdn)
+{
+	if (share->told_count == share->told_space) {
+		size_t space = share->told_space ? share->told_space * 2 : 1024;
+		char **more = realloc(share->told, space * sizeof(*more));
+
+		if (!more) {
+			share->told_lost = true;
+			return;
+		}
+		share->told = more;
+		share->told_space = space;
+	}
+	share->told[share->told_count] = strdup(fqdn);
+	if (share->told[share->told_count])
+		share->told_count++;
+	else
+		share->told_lost = true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool was_told(const struct share *share, const char *fqdn)
+{
+	return share->told_count &&
+	       bsearch(&fqdn, share->told, share->told_count, sizeof(*share->told), by_name) != NULL;
+}
+
+static void on_snapshot_begin(void *context)
+{
+	told_clear(context);
+}
+
+static void on_snapshot_route(void *context, const struct routes_route *route)
+{
+	told_add(context, route->fqdn);
+	route_take(context, route);
+}
+
+/* Routes that had come from Redis and are not there any more. */
+static void on_snapshot_end(void *context)
+{
+	struct share *share = context;
+	struct routes_route page[PAGE_ROUTES];
+	char after[CONFIG_FQDN_MAX + 1] = "";
+	size_t n, count = share->told_count, gone = 0;
+
+	if (share->told_count)
+		qsort(share->told, share->told_count, sizeof(*share->told), by_name);
+	while (!share->told_lost && (n = routes_list(share->routes, after, page, PAGE_ROUTES)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			if (page[i].origin != ROUTES_REDIS || was_told(share, page[i].fqdn))
+				continue;
+			route_drop(share, page[i].fqdn);
+			gone++;
+		}
+		memcpy(after, page[n - 1].fqdn, sizeof(after));
+	}
+	told_clear(share);
+	log_infox("redis: %zu routes loaded, %zu gone", count, gone);
+}
+
+static void on_changed(void *context, const struct routes_route *route)
+{
+	route_take(context, route);
+}
+
+static void on_deleted(void *context, const char *fqdn)
+{
+	route_drop(context, fqdn);
+}
+
+static void on_refused(void *context, const char *fqdn, const char *reason)
+{
+	(void)context;
+	log_warnx("redis: route %s is not shared: %s", fqdn, reason);
+}
+
+static void on_state(void *context, bool connected, const char *reason)
+{
+	(void)context;
+	if (connected)
+		log_infox("redis: connected");
+	else
+		log_warnx("redis: away: %s", reason);
+}
+
+/* --- the whole --------------------------------------------------------------------------------------- */
+
+static int watch(struct share *share, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(share->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+struct share *share_new(const struct config_redis *config, struct routes *routes)
+{
+	struct share *share = calloc(1, sizeof(*share));
+	const struct redis_options options = {
+		.address = config->address,
+		.password = config->password,
+		.db = config->db,
+		.channel = config->channel,
+	};
+	struct redis_callbacks callbacks = {
+		.snapshot_begin = on_snapshot_begin,
+		.snapshot_route = on_snapshot_route,
+		.snapshot_end = on_snapshot_end,
+		.changed = on_changed,
+		.deleted = on_deleted,
+		.refused = on_refused,
+		.state = on_state,
+		.context = share,
+	};
+	char error[TLS_ERROR_BYTES] = "no memory";
+
+	if (!share) {
+		log_errorx("redis: no memory");
+		return NULL;
+	}
+	share->routes = routes;
+	share->thread = pthread_self();
+	share->last = &share->first;
+	pthread_mutex_init(&share->lock, NULL);
+	share->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	share->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	share->redis = redis_new(&options, &callbacks, error);
+	if (!share->redis || share->epoll_fd < 0 || share->event_fd < 0 || watch(share, share->event_fd) < 0 ||
+	    watch(share, redis_fd(share->redis)) < 0 || routes_listen(routes, on_change, share) < 0) {
+		log_errorx("redis: %s", error);
+		share_free(share);
+		return NULL;
+	}
+	redis_handle(share->redis); /* begins to connect */
+	return share;
+}
+
+void share_free(struct share *share)
+{
+	if (!share)
+		return;
+	redis_free(share->redis);
+	while (share->first) {
+		struct item *item = share->first;
+
+		share->first = item->next;
+		free(item);
+	}
+	told_clear(share);
+	if (share->event_fd >= 0)
+		close(share->event_fd);
+	if (share->epoll_fd >= 0)
+		close(share->epoll_fd);
+	pthread_mutex_destroy(&share->lock);
+	free(share);
+}
+
+int share_fd(const struct share *share)
+{
+	return share->epoll_fd;
+}
+
+void share_serve(struct share *share)
+{
+	struct redis_stats stats;
+
+	queue_send(share);
+	redis_handle(share->redis);
+	redis_stats(share->redis, &stats);
+	pthread_mutex_lock(&share->lock);
+	share->stats = stats;
+	pthread_mutex_unlock(&share->lock);
+}
+
+void share_stats(struct share *share, struct redis_stats *stats)
+{
+	pthread_mutex_lock(&share->lock);
+	*stats = share->stats;
+	pthread_mutex_unlock(&share->lock);
+}
