@@ -22,9 +22,9 @@ start_gtlsserver a
 start_gtlsserver b
 head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
 
-# control_start [OPTION...]: with the relay's configuration.
+# control_start: with the relay's configuration.
 control_start() {
-	spawn control relay "$CONTROL" -f "$WORK/config.yaml" -n "$INSTANCE" "$@"
+	spawn control relay "$CONTROL" -f "$WORK/config.yaml" -n "$INSTANCE"
 	control_pid=$spawned_pid
 	wait_for "sluice-control is ready" 10 grep -q ready "$WORK/log/control" || bail "sluice-control starts"
 }
@@ -138,7 +138,7 @@ check "an unknown key" expect 400 POST /routes -d '{"fqdn":"x.test","type":"simp
 check "another content type" expect 415 POST /routes -H 'Content-Type: text/plain' -d "$(route x.test simple 10.0.0.1:1)"
 check "a form in PUT" expect 415 PUT /routes/x.test -d '{"type":"simple","target":"10.0.0.1:1"}'
 check "another name than the path's" expect 409 PUT /routes/x.test -H "$json" -d "$(route y.test simple 10.0.0.1:1)"
-check "a target that is the relay itself" expect 409 POST /routes -d "$(route x.test simple 10.83.1.1:$PORT)"
+check "a target that is the relay itself" expect 409 POST /routes -d "$(route x.test simple 10.83.1.1:"$PORT")"
 check "a page of another site" expect 403 POST /routes -H 'Origin: http://evil.test' -d "$(route x.test simple 10.0.0.1:1)"
 check "an unknown path" expect 404 GET /nothing
 check "an unknown method" expect 405 PATCH /routes
