@@ -16,7 +16,10 @@
 #include "bpf/table.h"
 #include "userspace/log.h"
 
-enum { TOKEN_MAX = 4096 };
+enum {
+	TOKEN_MAX = 4096,
+	BODY_MAX_US = 5 * 1000 * 1000, /* for a whole body to come; longer, and a few that drip hold all threads */
+};
 
 struct api {
 	struct api_options options;
@@ -86,6 +89,30 @@ static bool is_cross_site(const struct mg_connection *connection)
 	return origin && (!site || !host || strcasecmp(site + 3, host) != 0);
 }
 
+/*
+ * A name of another site that resolves to 127.0.0.1 makes a page of it the same
+ * origin as us (DNS rebinding): without a token, only we may be who was asked.
+ */
+static bool is_for_loopback(const struct mg_connection *connection)
+{
+	const char *host = mg_get_header(connection, "Host");
+	size_t len;
+
+	if (!host)
+		return true; /* HTTP/1.0: no browser */
+	len = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+	return (len == 9 && strncasecmp(host, "localhost", len) == 0) || (len == 5 && strncmp(host, "[::1]", len) == 0) ||
+	       (len >= 7 && strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == len);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* --- bodies ------------------------------------------------------------------------------------------- */
 
 static bool type_is(const char *header, const char *type)
@@ -118,8 +145,10 @@ static bool body_read(struct mg_connection *connection, struct api_request *requ
 {
 	const char *expect = mg_get_header(connection, "Expect");
 	char *bytes = malloc(API_BODY_MAX + 1);
+	const long long wanted = mg_get_request_info(connection)->content_length; /* -1: not said */
+	const uint64_t end_us = now_us() + BODY_MAX_US;
 	size_t len = 0;
-	bool good;
+	bool good = false;
 	int n = 1;
 
 	if (!bytes) {
@@ -128,14 +157,15 @@ static bool body_read(struct mg_connection *connection, struct api_request *requ
 	}
 	if (expect && strcasecmp(expect, "100-continue") == 0)
 		mg_printf(connection, "HTTP/1.1 100 Continue\r\n\r\n");
-	while (len <= API_BODY_MAX && n > 0) {
+	while (len <= API_BODY_MAX && n > 0 && now_us() < end_us) {
 		n = mg_read(connection, bytes + len, API_BODY_MAX + 1 - len);
 		if (n > 0)
 			len += (size_t)n;
 	}
 	if (len > API_BODY_MAX) {
 		api_error(answer, 413, "body: must be at most %d bytes", API_BODY_MAX);
-		good = false;
+	} else if (n != 0 || (wanted >= 0 && (long long)len < wanted)) {
+		api_error(answer, 400, "body: incomplete");
 	} else {
 		good = api_body_parse(bytes, len, request, answer);
 	}
@@ -184,7 +214,8 @@ static void answer_send(struct mg_connection *connection, struct api_answer *ans
 	if (answer->status >= 400)
 		mg_printf(connection, "Connection: close\r\n");
 	mg_printf(connection, "\r\n");
-	mg_write(connection, answer->text, answer->text_len);
+	if (strcmp(mg_get_request_info(connection)->request_method, "HEAD") != 0)
+		mg_write(connection, answer->text, answer->text_len);
 	json_decref(answer->json);
 	free(answer->text);
 }
@@ -202,12 +233,13 @@ static void serve(struct api *api, struct mg_connection *connection, struct api_
 
 	/* Before a 404 or 405 too: who has no token learns nothing of the paths. */
 	if (!(endpoint && endpoint->flags & API_OPEN) && !is_authorized(api, connection)) {
+		answer->allow = NULL;
 		api_error(answer, 401, "token missing or wrong (Authorization: Bearer ...)");
 		return;
 	}
 	if (!endpoint)
 		return;
-	if (is_cross_site(connection)) {
+	if (is_cross_site(connection) || (!api->has_token && !is_for_loopback(connection))) {
 		api_error(answer, 403, "sent by a page of another site");
 		return;
 	}
@@ -215,14 +247,6 @@ static void serve(struct api *api, struct mg_connection *connection, struct api_
 	    (body_is_welcome(connection, endpoint, answer) && body_read(connection, &request, answer)))
 		endpoint->handle(&request, answer);
 	json_decref(request.body);
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* The path is the client's: what is not printable ASCII is not written. */
@@ -298,10 +322,10 @@ static struct mg_context *listen_on(struct api *api, const char *ports)
 	static const struct mg_callbacks callbacks = { .begin_request = on_request, .log_message = on_log };
 	const char *options[] = {
 		"listening_ports", ports,
-		"num_threads", "8",              /* one scrape, and clients that post one route after the other */
-		"request_timeout_ms", "10000",
+		"num_threads", "32",             /* a connection holds one: slow clients must not hold all */
+		"request_timeout_ms", "2000",
 		"enable_keep_alive", "yes",
-		"keep_alive_timeout_ms", "5000",
+		"keep_alive_timeout_ms", "500",
 		"tcp_nodelay", "1",
 		"decode_url", "no",              /* names and addresses are decoded part by part */
 		NULL,

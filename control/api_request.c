@@ -9,6 +9,8 @@
 
 #include "control/config_value.h"
 
+enum { BODY_DEPTH_MAX = 16 }; /* of JSON; every body that is right is flat */
+
 const struct api_endpoint api_endpoints[] = {
 	{ "POST", "/routes", API_BODY | API_FORM, api_routes_post },
 	{ "GET", "/routes", 0, api_routes_list },
@@ -118,6 +120,9 @@ const struct api_endpoint *api_match(const char *method, const char *path, struc
 	static __thread char allow[64]; /* as long as the answer */
 	size_t len = 0;
 
+	/* RFC 9110 s9.3.2: a GET whose answer has no content; that is api.c's matter. */
+	if (strcmp(method, "HEAD") == 0)
+		method = "GET";
 	allow[0] = '\0';
 	for (unsigned i = 0; i < api_endpoint_count; i++) {
 		switch (path_match(api_endpoints[i].path, path, request)) {
@@ -180,10 +185,45 @@ bool api_query_number(const struct api_request *request, const char *name, uint3
 	return false;
 }
 
+bool api_query_limit(const struct api_request *request, uint32_t max, uint32_t *limit, struct api_answer *answer)
+{
+	if (!api_query_number(request, "limit", max, limit, answer))
+		return false;
+	if (*limit > 0)
+		return true;
+	api_error(answer, 400, "limit: must be a number from 1 to %u", max);
+	return false;
+}
+
+/* The parser recurses, and an API thread's stack is small. */
+static bool is_shallow(const char *bytes, size_t len)
+{
+	unsigned depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = bytes[i];
+
+		if (in_string && c == '\\')
+			i++;
+		else if (c == '"')
+			in_string = !in_string;
+		else if (!in_string && (c == '[' || c == '{') && ++depth > BODY_DEPTH_MAX)
+			return false;
+		else if (!in_string && (c == ']' || c == '}') && depth)
+			depth--;
+	}
+	return true;
+}
+
 bool api_body_parse(const char *bytes, size_t len, struct api_request *request, struct api_answer *answer)
 {
 	json_error_t error;
 
+	if (!is_shallow(bytes, len)) {
+		api_error(answer, 400, "body: nested deeper than %d", BODY_DEPTH_MAX);
+		return false;
+	}
 	request->body = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
 	if (!request->body) {
 		api_error(answer, 400, "body: not JSON: line %d, column %d: %s", error.line, error.column, error.text);

@@ -69,6 +69,9 @@ int api_query(const struct api_request *request, const char *name, char value[st
 bool api_query_number(const struct api_request *request, const char *name, uint32_t max, uint32_t *value,
 		      struct api_answer *answer);
 
+/* The same for a page's `limit`: not 0, which would be a page that never ends. */
+bool api_query_limit(const struct api_request *request, uint32_t max, uint32_t *limit, struct api_answer *answer);
+
 /* Percent-decodes (RFC 3986 s2.1). False: malformed, a NUL within, or longer than size. */
 bool api_decode(const char *text, size_t len, char *out, size_t size);
 

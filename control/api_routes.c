@@ -192,7 +192,7 @@ void api_routes_list(struct api_request *request, struct api_answer *answer)
 	json_t *list;
 	size_t n = 1;
 
-	if (api_query(request, "after", after, answer) < 0 || !api_query_number(request, "limit", PAGE_MAX, &limit, answer))
+	if (api_query(request, "after", after, answer) < 0 || !api_query_limit(request, PAGE_MAX, &limit, answer))
 		return;
 	page = calloc(AT_ONCE, sizeof(*page));
 	if (!page) {

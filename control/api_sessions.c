@@ -84,7 +84,7 @@ static bool page_of(const struct api_request *request, uint32_t *after, uint32_t
 	*after = 0;
 	*limit = PAGE_DEFAULT;
 	return api_query_number(request, "after", UINT32_MAX, after, answer) &&
-	       api_query_number(request, "limit", SESSIONS_PAGE_MAX, limit, answer);
+	       api_query_limit(request, SESSIONS_PAGE_MAX, limit, answer);
 }
 
 void api_sessions_list(struct api_request *request, struct api_answer *answer)

@@ -41,6 +41,7 @@ struct link {
 	unsigned pause_ms;
 	bool greeted;                  /* HELLOs and maps have been exchanged */
 	bool blocked;                  /* EPOLLOUT is awaited */
+	struct log_limit refusals;
 
 	/* A snapshot on its way. */
 	bool in_snapshot, begin_sent;
@@ -408,12 +409,14 @@ static bool take_maps(struct link *link, const struct protocol_message *message,
 	return link->socket_fd >= 0;
 }
 
-static void refused(const struct protocol_message *message)
+static void refused(struct link *link, const struct protocol_message *message)
 {
+	unsigned held;
 	const char *why = message->refused.error == ELOOP ? "its target is a listener of the relay" :
 			  message->refused.error == ENOSPC ? "too many backends" : "no memory";
 
-	log_warnx("route %s: the relay refuses it: %s", message->text, why);
+	if (log_limit_pass(&link->refusals, &held))
+		log_warnx("route %s: the relay refuses it: %s (and %u others before)", message->text, why, held);
 }
 
 static bool take(struct link *link, struct protocol_message *message, const int *fds, unsigned fd_count)
@@ -425,7 +428,7 @@ static bool take(struct link *link, struct protocol_message *message, const int 
 	if (message->type == PROTOCOL_HELLO && !link->greeted)
 		return greet(link, message);
 	if (message->type == PROTOCOL_ROUTE_REFUSED && link->greeted) {
-		refused(message);
+		refused(link, message);
 		return true;
 	}
 	if (message->type == PROTOCOL_RELOAD && link->greeted) {

@@ -236,16 +236,17 @@ static int run(struct control *control)
 	log_follow(&control->config);
 	if (routes_fill(control) < 0)
 		goto out;
+	if (control->config.redis.enabled) {
+		control->share = api.share = share_new(&control->config.redis, control->routes);
+		if (!control->share)
+			goto out;
+		share_settle(control->share);
+	}
 	link.routes = api.routes = control->routes;
 	link.view = api.view = control->view;
 	control->link = api.link = link_new(&link);
 	if (!control->link)
 		goto out;
-	if (control->config.redis.enabled) {
-		control->share = api.share = share_new(&control->config.redis, control->routes);
-		if (!control->share)
-			goto out;
-	}
 	control->api = api_start(&api);
 	if (control->api)
 		status = loop(control, &set);

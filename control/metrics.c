@@ -86,7 +86,7 @@ static void print_events(FILE *out, const struct counters *kernel, const struct 
 	fprintf(out, "sluice_cid_reports_limited_total %llu\n", kernel->cid_reports_limited);
 }
 
-/* Reads the first bytes of every entry: some 10 ms at the default limits. */
+/* Reads the first bytes of every entry: 3 to 7 ms at the default limits. */
 static void print_tables(FILE *out, const struct state *state)
 {
 	const struct {

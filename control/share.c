@@ -3,6 +3,7 @@
 #include "control/share.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 enum {
 	QUEUE_MAX = 1 << 17,           /* names that wait for the main thread; beyond, a change is not shared */
 	PAGE_ROUTES = 64,
+	SETTLE_MS = 2000,
+	SETTLE_STEP_MS = 10,
 };
 
 /* A name that changed here. What it is now stands in the store. */
@@ -29,6 +32,7 @@ struct share {
 	int epoll_fd, event_fd;
 	pthread_t thread;              /* the main one: what it does to the store came from Redis */
 	bool applying;                 /* main thread: it is doing so */
+	bool settled;                  /* loaded, or away, for the first time */
 	char **told;                   /* names of the snapshot in progress, as they come */
 	size_t told_count, told_space;
 	bool told_lost;                /* no memory for one: nothing is taken for gone */
@@ -220,7 +224,7 @@ static void on_refused(void *context, const char *fqdn, const char *reason)
 
 static void on_state(void *context, bool connected, const char *reason)
 {
-	(void)context;
+	((struct share *)context)->settled = true;
 	if (connected)
 		log_infox("redis: connected");
 	else
@@ -313,6 +317,16 @@ void share_serve(struct share *share)
 	pthread_mutex_lock(&share->lock);
 	share->stats = stats;
 	pthread_mutex_unlock(&share->lock);
+}
+
+void share_settle(struct share *share)
+{
+	for (int waited_ms = 0; waited_ms < SETTLE_MS && !share->settled; waited_ms += SETTLE_STEP_MS) {
+		struct pollfd fd = { .fd = share->epoll_fd, .events = POLLIN };
+
+		if (poll(&fd, 1, SETTLE_STEP_MS) > 0)
+			share_serve(share);
+	}
 }
 
 void share_stats(struct share *share, struct redis_stats *stats)

@@ -20,6 +20,12 @@ struct share *share_new(const struct config_redis *config, struct routes *routes
 /* The store must have no changes any more. NULL is allowed. */
 void share_free(struct share *share);
 
+/*
+ * Waits, 2 s at most, until Redis has been loaded or was found to be away: the
+ * first snapshot for a relay should not lack what it had from Redis before.
+ */
+void share_settle(struct share *share);
+
 /* Readable when share_serve is due. */
 int share_fd(const struct share *share);
 void share_serve(struct share *share);

@@ -96,6 +96,7 @@ int backend_intern(struct backend_table *table, const struct addr *address, __be
 		.flags = BACKEND_USED,
 	};
 	char text[ADDRESS_TEXT_MAX];
+	unsigned held;
 	int error;
 
 	if (backend_find(table->state, address, port_be, slot)) {
@@ -105,13 +106,15 @@ int backend_intern(struct backend_table *table, const struct addr *address, __be
 	if (table->count == BACKENDS_MAX)
 		return -ENOSPC;
 	error = backend_route(table, &backend);
-	if (error) {
+	if (error && log_limit_pass(&table->unreachable, &held)) {
 		address_text(text, address, port_be);
-		log_warnx("backend %s: no way there out of the relay's interfaces: %s", text, strerror(-error));
+		log_warnx("backend %s: no way there out of the relay's interfaces: %s (and %u others before)", text,
+			  strerror(-error), held);
 	}
 	entry_write(&table->state->backends[*slot], &backend, sizeof(backend));
 	table->count++;
-	return error;
+	/* It is there, and is looked up again when routes change; -ENOSPC is for the table alone. */
+	return error == -ENOSPC ? -ENOBUFS : error;
 }
 
 uint32_t backend_sweep(struct state *state, const uint64_t *needed)

@@ -7,6 +7,7 @@
 #ifndef SLUICE_BACKEND_H
 #define SLUICE_BACKEND_H
 
+#include "log.h"
 #include "nexthop.h"
 #include "state.h"
 
@@ -21,6 +22,7 @@ struct backend_table {
 	const struct addr *configured;   /* relay.addresses, borrowed; the first of the family is used */
 	unsigned configured_count;
 	uint32_t count;
+	struct log_limit unreachable;
 };
 
 /* The slot of a server; made if there is none. 0, -ENOSPC, or -ENETUNREACH (still made; it may become reachable). */

@@ -282,6 +282,8 @@ static void accept_peer(struct control_socket *control, struct relay *relay)
 	if (fd < 0)
 		return;
 	serve_peer(control, relay); /* perhaps it is dead, and this is the next one */
+	if (!control->greeted)
+		peer_close(control); /* one that says nothing must not keep others out */
 	if (control->peer_fd >= 0) {
 		log_warnx("control process refused: another one is connected");
 		close(fd);

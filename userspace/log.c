@@ -124,3 +124,18 @@ LOG_FUNCTION(log_warn, LOG_WARN, saved_errno)
 LOG_FUNCTION(log_warnx, LOG_WARN, 0)
 LOG_FUNCTION(log_infox, LOG_INFO, 0)
 LOG_FUNCTION(log_debugx, LOG_DEBUG, 0)
+
+bool log_limit_pass(struct log_limit *limit, unsigned *held)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (limit->second == now.tv_sec) {
+		limit->held++;
+		return false;
+	}
+	limit->second = now.tv_sec;
+	*held = limit->held;
+	limit->held = 0;
+	return true;
+}

@@ -23,4 +23,13 @@ void log_warnx(const char *format, ...) LOG_PRINTF;
 void log_infox(const char *format, ...) LOG_PRINTF;
 void log_debugx(const char *format, ...) LOG_PRINTF;
 
+/* For lines that others can cause at any rate: at most one a second passes, and says how many did not. */
+struct log_limit {
+	long second;
+	unsigned held;
+};
+
+/* True: log; *held lines were not since the last one. */
+bool log_limit_pass(struct log_limit *limit, unsigned *held);
+
 #endif

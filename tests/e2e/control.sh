@@ -61,6 +61,30 @@ check "PUT one" expect 200 PUT /routes/put.test -H 'Content-Type: application/js
 check "it serves" answers put.test a.test
 check "an agones route is stored and shown" expect 200 POST /routes -d "$(route '*.fleet.test' agones my-fleet)"
 check "GET by a percent-encoded name" says 200 '.type == "agones" and .target == "my-fleet"' GET '/routes/%2a.fleet.test'
+deep_json() {
+	head -c 65000 /dev/zero | tr '\0' '[' >"$WORK/deep"
+	expect 400 POST /routes --data-binary "@$WORK/deep" && expect 200 GET /healthz
+}
+check "JSON nested 65,000 deep is refused by the thread that reads it" deep_json
+check "a page without entries is refused" expect 400 GET '/routes?limit=0'
+check "HEAD is GET without the content" expect 200 GET /healthz -I
+check "who asks for another host than this is refused" expect 403 GET /routes -H 'Host: evil.test:8080'
+
+# A body that ends too early: its length is not what was said.
+cut_body() {
+	in_ns relay python3 - <<-'PY'
+		import socket
+		body = b'{"fqdn":"cut.test","type":"simple","target":"10.0.0.1:1"}'
+		with socket.create_connection(("127.0.0.1", 8080), 10) as s:
+		    s.sendall(b"POST /routes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n" + body)
+		    s.shutdown(socket.SHUT_WR)
+		    answer = s.recv(4096)
+		print(answer)
+		raise SystemExit(b" 400 " not in answer)
+	PY
+}
+check "a body cut short is not obeyed" cut_body
+check "nothing of it was set" expect 404 GET /routes/cut.test
 check "DELETE one" expect 200 DELETE /routes/put.test
 check "it is gone" expect 404 GET /routes/put.test
 check "DELETE of none" expect 404 DELETE /routes/put.test
@@ -92,7 +116,7 @@ check "an unknown key" expect 400 POST /routes -d '{"fqdn":"x.test","type":"simp
 check "another content type" expect 415 POST /routes -H 'Content-Type: text/plain' -d "$(route x.test simple 10.0.0.1:1)"
 check "a form in PUT" expect 415 PUT /routes/x.test -d '{"type":"simple","target":"10.0.0.1:1"}'
 check "another name than the path's" expect 409 PUT /routes/x.test -H "$json" -d "$(route y.test simple 10.0.0.1:1)"
-check "a target that is the relay itself" expect 409 POST /routes -d "$(route x.test simple 10.83.1.1:$PORT)"
+check "a target that is the relay itself" expect 409 POST /routes -d "$(route x.test simple 10.83.1.1:"$PORT")"
 check "a page of another site" expect 403 POST /routes -H 'Origin: http://evil.test' -d "$(route x.test simple 10.0.0.1:1)"
 check "an unknown path" expect 404 GET /nothing
 check "an unknown method" expect 405 PATCH /routes
