@@ -142,6 +142,9 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
 
 void config_free(struct config *config);
 
+/* Level and format of this process's log (userspace/log.h). */
+void config_log_apply(const struct config_log *config);
+
 /*
  * "1.2.3.4:5", "[2001:db8::1]:5"; port 1..65535. 0 or -EINVAL. No names: they
  * are resolved off the packet path, by the control process.

@@ -95,18 +95,6 @@ static int arguments_parse(int argc, char **argv, struct control *control)
 	return -1;
 }
 
-static void log_follow(const struct config *config)
-{
-	static const enum log_level levels[] = {
-		[CONFIG_LOG_ERROR] = LOG_ERROR,
-		[CONFIG_LOG_WARN] = LOG_WARN,
-		[CONFIG_LOG_INFO] = LOG_INFO,
-		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
-	};
-
-	log_setup(levels[config->log.level], config->log.format == CONFIG_LOG_JSON);
-}
-
 /* --- reload ------------------------------------------------------------------------------------------- */
 
 /* The relay names what is its own. */
@@ -137,7 +125,7 @@ static void reload(void *context)
 		log_errorx("reload: routes: %s: nothing changed", error == -ENOSPC ? "too many" : "no memory");
 	} else {
 		name_what_stays(&control->config, &file);
-		log_follow(&file);
+		config_log_apply(&file.log);
 		log_infox("reload: %zu routes set, %zu removed, %zu as before", tally.set, tally.removed,
 			  tally.unchanged);
 	}
@@ -233,7 +221,7 @@ static int run(struct control *control)
 	struct api_options api = { .config = &control->config.api };
 	int status = 1;
 
-	log_follow(&control->config);
+	config_log_apply(&control->config.log);
 	if (routes_fill(control) < 0)
 		goto out;
 	if (control->config.redis.enabled) {

@@ -153,18 +153,6 @@ static unsigned interfaces_choose(const struct arguments *arguments, const struc
 	return count;
 }
 
-static void log_follow(const struct config *config)
-{
-	static const enum log_level levels[] = {
-		[CONFIG_LOG_ERROR] = LOG_ERROR,
-		[CONFIG_LOG_WARN] = LOG_WARN,
-		[CONFIG_LOG_INFO] = LOG_INFO,
-		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
-	};
-
-	log_setup(levels[config->log.level], config->log.format == CONFIG_LOG_JSON);
-}
-
 /* SIGHUP. context: the arguments. */
 static int reload(void *context, struct config *config)
 {
@@ -174,7 +162,7 @@ static int reload(void *context, struct config *config)
 		log_errorx("reload: %s has errors: nothing changed", arguments->file);
 		return -1;
 	}
-	log_follow(config);
+	config_log_apply(&config->log);
 	return 0;
 }
 
@@ -192,7 +180,7 @@ static int run_relay(struct arguments *arguments, const struct config *config)
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	sigset_t set;
 
-	log_follow(config);
+	config_log_apply(&config->log);
 	setrlimit(RLIMIT_MEMLOCK, &unlimited); /* UMEM and, before Linux 5.11, BPF maps count against it */
 	/* Before any thread is started: the steward alone takes them, from a signalfd. */
 	sigemptyset(&set);

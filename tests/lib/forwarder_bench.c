@@ -241,3 +241,17 @@ uint16_t connect_to(struct bench *bench, const char *client, uint16_t port, cons
 	assert_to_backend(bench, backend);
 	return relay;
 }
+
+int bench_thread_begin(void **unused)
+{
+	(void)unused;
+	urcu_qsbr_register_thread();
+	return 0;
+}
+
+int bench_thread_end(void **unused)
+{
+	(void)unused;
+	urcu_qsbr_unregister_thread();
+	return 0;
+}

@@ -52,6 +52,10 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 struct bench *bench_open(uint32_t sessions);
 void bench_close(struct bench *bench);
 
+/* cmocka group fixtures: the test's thread reads under liburcu's QSBR. */
+int bench_thread_begin(void **unused);
+int bench_thread_end(void **unused);
+
 /* Takes what is in the outbox to bench->out, its checksums checked and every chunk accounted for. */
 void collect(struct bench *bench);
 

@@ -249,20 +249,6 @@ static void backends_in_the_making(void **unused)
 	bench_close(bench);
 }
 
-static int registered(void **unused)
-{
-	(void)unused;
-	urcu_qsbr_register_thread();
-	return 0;
-}
-
-static int unregistered(void **unused)
-{
-	(void)unused;
-	urcu_qsbr_unregister_thread();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,5 +259,5 @@ int main(void)
 		cmocka_unit_test(paths_of_one_client_keep_one_owner),
 	};
 
-	return cmocka_run_group_tests_name("adopt", tests, registered, unregistered);
+	return cmocka_run_group_tests_name("adopt", tests, bench_thread_begin, bench_thread_end);
 }

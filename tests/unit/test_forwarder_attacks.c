@@ -187,20 +187,6 @@ static void ambiguous_cid_is_cut_by_its_sessions_length(void **unused)
 	bench_close(bench);
 }
 
-static int registered(void **unused)
-{
-	(void)unused;
-	urcu_qsbr_register_thread();
-	return 0;
-}
-
-static int unregistered(void **unused)
-{
-	(void)unused;
-	urcu_qsbr_unregister_thread();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,5 +198,5 @@ int main(void)
 		cmocka_unit_test(ambiguous_cid_is_cut_by_its_sessions_length),
 	};
 
-	return cmocka_run_group_tests_name("forwarder_attacks", tests, registered, unregistered);
+	return cmocka_run_group_tests_name("forwarder_attacks", tests, bench_thread_begin, bench_thread_end);
 }
