@@ -102,9 +102,13 @@ struct config_api {
 struct config_redis {
 	bool enabled;
 	char *address;                 /* host:port */
+	char *username;                /* ACL; "": the default user */
 	char *password;
 	unsigned db;
 	char *channel;
+	bool tls;
+	char *ca_cert;                 /* PEM; "": the system's store */
+	char *client_cert, *client_key; /* PEM; "": none is shown */
 };
 
 struct config_agones {

@@ -129,9 +129,14 @@ static const struct config_mapping api_mapping = MAPPING(api_keys, NULL);
 static const struct config_key redis_keys[] = {
 	BOOL("enabled", CONFIG(redis.enabled), false),
 	STRING("address", CONFIG(redis.address), "localhost:6379", config_value_host_port_check),
+	STRING("username", CONFIG(redis.username), "", NULL),
 	STRING("password", CONFIG(redis.password), "", NULL, SECRET),
 	NUMBER("db", CONFIG(redis.db), 0, 65535, 0),
 	STRING("channel", CONFIG(redis.channel), "porter_routes", NULL),
+	BOOL("tls", CONFIG(redis.tls), false),
+	STRING("ca_cert", CONFIG(redis.ca_cert), "", NULL),
+	STRING("client_cert", CONFIG(redis.client_cert), "", NULL),
+	STRING("client_key", CONFIG(redis.client_key), "", NULL),
 };
 static const struct config_mapping redis_mapping = MAPPING(redis_keys, NULL);
 

@@ -106,6 +106,12 @@ static void name_what_stays(const struct config *running, const struct config *f
 		log_warnx("reload: api changed: needs a restart");
 	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
 		log_warnx("reload: relay.run_dir changed: needs a restart");
+	if (running->redis.enabled != file->redis.enabled || running->redis.db != file->redis.db ||
+	    running->redis.tls != file->redis.tls || strcmp(running->redis.address, file->redis.address) != 0 ||
+	    strcmp(running->redis.username, file->redis.username) != 0 ||
+	    strcmp(running->redis.password, file->redis.password) != 0 ||
+	    strcmp(running->redis.channel, file->redis.channel) != 0)
+		log_warnx("reload: redis changed: needs a restart");
 }
 
 /* A file with errors changes nothing. */

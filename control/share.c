@@ -245,9 +245,12 @@ struct share *share_new(const struct config_redis *config, struct routes *routes
 	struct share *share = calloc(1, sizeof(*share));
 	const struct redis_options options = {
 		.address = config->address,
+		.user = config->username,
 		.password = config->password,
 		.db = config->db,
 		.channel = config->channel,
+		.tls = config->tls,
+		.tls_options = { config->ca_cert, config->client_cert, config->client_key },
 	};
 	struct redis_callbacks callbacks = {
 		.snapshot_begin = on_snapshot_begin,

@@ -102,6 +102,9 @@ static void assert_defaults(const struct config *c)
 	assert_string_equal(c->redis.password, "");
 	assert_int_equal(c->redis.db, 0);
 	assert_string_equal(c->redis.channel, "porter_routes");
+	assert_string_equal(c->redis.username, "");
+	assert_false(c->redis.tls);
+	assert_string_equal(c->redis.ca_cert, "");
 	assert_false(c->agones.enabled);
 	assert_string_equal(c->agones.namespace, "default");
 	assert_string_equal(c->agones.allocator_host, "");
@@ -264,7 +267,8 @@ static const char every_key[] =
 	"  pending_seconds: 60, new_sessions_per_s_per_source: 1000000, idle_timeout: 86400,\n"
 	"  idle_timeout_unconfirmed: 3600}\n"
 	"api: {port: 1, address: '::1', token_file: /etc/sluice/token, log_requests: On}\n"
-	"redis: {enabled: TRUE, address: '[::1]:6379', password: 0123, db: 15, channel: c}\n"
+	"redis: {enabled: TRUE, address: '[::1]:6379', username: u, password: 0123, db: 15, channel: c,\n"
+	"  tls: true, ca_cert: ca.pem, client_cert: c.pem, client_key: k.pem}\n"
 	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
 	"  allocator_ca_cert: a}\n"
 	"quic_lb: []\n"
@@ -332,6 +336,11 @@ static void test_every_key(void **state)
 	assert_string_equal(c.redis.password, "0123");
 	assert_int_equal(c.redis.db, 15);
 	assert_string_equal(c.redis.channel, "c");
+	assert_string_equal(c.redis.username, "u");
+	assert_true(c.redis.tls);
+	assert_string_equal(c.redis.ca_cert, "ca.pem");
+	assert_string_equal(c.redis.client_cert, "c.pem");
+	assert_string_equal(c.redis.client_key, "k.pem");
 	assert_true(c.agones.enabled);
 	assert_string_equal(c.agones.namespace, "n");
 	assert_string_equal(c.agones.allocator_host, "h");
@@ -348,7 +357,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
-	assert_int_equal(c.routes[1].line, 23);
+	assert_int_equal(c.routes[1].line, 24);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].address.addr, "2001:db8::5");
