@@ -161,7 +161,6 @@ enum {
 	SESSION_CONFIRMED = 1 << 0,
 	SESSION_CLIENT_SHORT = 1 << 1, /* the client has sent a short header */
 	SESSION_CID_EMPTY = 1 << 2,    /* the backend chose a zero-length CID */
-	SESSION_RETRIED = 1 << 3,      /* the backend has sent a Retry */
 	SESSION_ORIGINAL = 1 << 4,     /* cids[0] is still the CID_ORIGINAL entry */
 };
 

@@ -21,7 +21,6 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 		.worker = options->worker,
 		.workers = options->workers,
 		.pending_ns = options->pending_seconds * 1000000000ull,
-		.kernel_path = options->kernel_path,
 		.limit = malloc(sizeof(*forwarder->limit)),
 		.scratch = calloc(1, sizeof(*forwarder->scratch)),
 		.crypto = hello_crypto_new(),

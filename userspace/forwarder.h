@@ -62,7 +62,6 @@ struct forwarder {
 	struct ring *notes;              /* session_notes; NULL: not wanted */
 	uint32_t worker, workers;
 	uint64_t pending_ns;             /* limits.pending_seconds */
-	bool kernel_path;                /* fast_path: kernel */
 	uint64_t now_ns;                 /* CLOCK_MONOTONIC, read once a batch by the caller */
 	uint32_t now_s;                  /* CLOCK_MONOTONIC_COARSE, as the XDP program reads it */
 };
@@ -74,7 +73,6 @@ struct forwarder_options {
 	uint32_t pending_bytes_per_handshake;
 	uint32_t pending_seconds;
 	uint32_t new_sessions_per_s_per_source;
-	bool kernel_path;
 };
 
 /* The fields that are pointers to others' things are the caller's to set. 0 or -ENOMEM. */

@@ -305,7 +305,6 @@ struct forwarder_options relay_worker_options(const struct relay *relay, const s
 		.pending_seconds = limits->pending_seconds,
 		/* A source's connections are spread over the workers by their ports. */
 		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
-		.kernel_path = relay->config->fast_path == FAST_PATH_KERNEL,
 	};
 }
 

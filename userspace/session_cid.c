@@ -105,8 +105,6 @@ void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct qu
 
 	if (!session_read(pool->state, slot, &session))
 		return;
-	if (retry)
-		session.flags |= SESSION_RETRIED;
 	if (cid->len == 0) {
 		if (session.flags & SESSION_CID_EMPTY)
 			return;
@@ -120,7 +118,7 @@ void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct qu
 			cid_len_note(pool->state, session.backend, cid->len);
 		}
 		cid_attach(pool, slot, &session, cid, CID_SERVER);
-	} else if (!retry) {
+	} else {
 		return;
 	}
 	session_write(pool, slot, &session);

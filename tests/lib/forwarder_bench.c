@@ -29,7 +29,6 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 		.pending_bytes_per_handshake = 6000,
 		.pending_seconds = 5,
 		.new_sessions_per_s_per_source = 50,
-		.kernel_path = true,
 	};
 	struct addr listener = plain_addr(LISTENER), relay = plain_addr(RELAY);
 
