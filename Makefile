@@ -18,7 +18,7 @@ PACKAGES := libxdp libbpf libcrypto yaml-0.1 libpcap liburcu-qsbr liburcu-cds li
 CFLAGS   := -O2 -g -std=gnu11 -D_GNU_SOURCE -pthread -fno-strict-aliasing \
             -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 CPPFLAGS := -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread
+LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm -pthread
 # What only sluice-control needs; tests link with everything.
 CONTROL_LIBS := -Wl,--as-needed -lcivetweb -ljansson
 ifdef SANITIZE

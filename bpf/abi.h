@@ -33,7 +33,7 @@
 #include "events.h"
 #include "siphash.h"
 
-#define SLUICE_ABI_VERSION 2
+#define SLUICE_ABI_VERSION 3
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */

@@ -24,7 +24,8 @@
 	X(FLIGHT_RELEASED, "flights_released", "held first flights that found their backend")         \
 	X(HANDED_OVER, "frames_handed_over", "frames copied to the worker that owns the session")     \
 	X(NEXTHOP_WANTED, "nexthops_wanted", "times a client waited for its next hop")                \
-	X(SESSION_ENDED, "sessions_ended", "sessions ended by the operator")
+	X(SESSION_ENDED, "sessions_ended", "sessions ended by the operator")                          \
+	X(QUESTION, "questions", "times the control process was asked for a client's backend")
 
 enum event {
 #define X(id, label, help) EVENT_##id,

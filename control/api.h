@@ -18,6 +18,7 @@ struct api;
 struct api_options {
 	const struct config_api *config;   /* read by api_start only, but log_requests */
 	struct routes *routes;             /* borrowed, like view and link */
+	struct targets *targets;
 	struct view *view;
 	struct link *link;
 	struct share *share;               /* NULL: no Redis */

@@ -3,111 +3,161 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "control/api_request.h"
-#include "control/config_value.h"
+#include "control/route_json.h"
 #include "control/sessions.h"
 
-enum { PAGE_DEFAULT = 1000, PAGE_MAX = 10000, AT_ONCE = 64 };
+enum {
+	PAGE_DEFAULT = 1000,
+	PAGE_MAX = 10000,
+	AT_ONCE = 64,
+	END_MS = 5000,                   /* for sessions to end; longer than a busy relay takes for its whole table */
+	END_STEP_MS = 20,
+};
 
 static json_t *route_json(const struct routes_route *route)
 {
 	json_t *json = json_object();
 
 	json_object_set_new(json, "fqdn", json_string(route->fqdn));
-	json_object_set_new(json, "type", json_string(routes_type_name(route->type)));
-	json_object_set_new(json, "target", json_string(route->target));
+	route_json_write(json, route->spec);
 	json_object_set_new(json, "origin", json_string(routes_origin_name(route->origin)));
 	return json;
 }
 
 /* --- bodies ------------------------------------------------------------------------------------------- */
 
-/* NULL: answer holds a 400. absent: what is returned for a key that is not there. */
-static const char *body_string(const struct api_request *request, const char *key, const char *absent,
-			       struct api_answer *answer)
+static bool key_is_known(const char *key)
 {
-	json_t *value = json_object_get(request->body, key);
-
-	if (!value && absent)
-		return absent;
-	if (!value) {
-		api_error(answer, 400, "%s: must be given", key);
-		return NULL;
-	}
-	/* A NUL would cut what is stored short of what was said. */
-	if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value)) {
-		api_error(answer, 400, "%s: must be a string", key);
-		return NULL;
-	}
-	return json_string_value(value);
+	if (strcmp(key, "fqdn") == 0)
+		return true;
+	for (const char *const *known = route_json_keys; *known; known++)
+		if (strcmp(key, *known) == 0)
+			return true;
+	return false;
 }
 
 static bool body_keys_known(const struct api_request *request, struct api_answer *answer)
 {
-	static const char *const known[] = { "fqdn", "type", "target" };
 	const char *key;
 	json_t *value;
 
 	json_object_foreach(request->body, key, value) {
-		bool found = false;
-
-		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-			found |= strcmp(key, known[i]) == 0;
-		if (found)
+		if (key_is_known(key))
 			continue;
-		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type or target", key);
+		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type, target, targets, migration, expires or ttl",
+			  key);
 		return false;
 	}
 	return true;
 }
 
-/* fqdn: of the path, or NULL: the body must have it. */
+/* fqdn: of the path, or NULL: the body must have it. True: the caller ends the route. */
 static bool body_route(const struct api_request *request, const char *fqdn, struct routes_route *route,
 		       struct api_answer *answer)
 {
-	const char *type, *target, *wrong, *name;
-	enum route_type kind = ROUTE_SIMPLE;
+	char error[ROUTE_JSON_ERROR_BYTES];
+	const char *name = fqdn, *must;
 
 	memset(route, 0, sizeof(*route));
-	if (!body_keys_known(request, answer) || !(name = body_string(request, "fqdn", fqdn, answer)) ||
-	    !(type = body_string(request, "type", NULL, answer)) ||
-	    !(target = body_string(request, "target", NULL, answer)))
-		return false;
-	if (strcmp(type, "agones") == 0) {
-		kind = ROUTE_AGONES;
-	} else if (strcmp(type, "simple") != 0) {
-		api_error(answer, 400, "type: must be simple or agones");
-		return false;
-	}
-	wrong = routes_check(name, kind, target, route);
-	if (wrong) {
-		api_error(answer, 400, "%s", wrong);
-		return false;
-	}
 	route->origin = ROUTES_API;
+	if (!body_keys_known(request, answer))
+		return false;
+	if (!fqdn || json_object_get(request->body, "fqdn"))
+		name = route_json_string(request->body, "fqdn", error);
+	if (!name || !route_json_read(request->body, &route->spec, error)) {
+		api_error(answer, 400, "%s", error);
+		return false;
+	}
+	must = routes_name(name, route->fqdn);
+	if (must) {
+		routes_end(route, 1);
+		api_error(answer, 400, "fqdn: %s", must);
+		return false;
+	}
 	return true;
 }
 
 /* --- what the relay would refuse ----------------------------------------------------------------------- */
 
-static bool target_is_listener(struct view *view, const struct routes_route *route)
+static bool target_is_listener(struct view *view, const struct route_spec *spec)
 {
-	const struct state *state = route->type == ROUTE_SIMPLE ? view_enter(view) : NULL;
-	bool is_listener;
+	const struct state *state = spec->type == ROUTE_SIMPLE ? view_enter(view) : NULL;
+	bool is_listener = false;
 
 	if (!state)
 		return false;
-	is_listener = sessions_is_listener(state, &route->address);
+	for (unsigned i = 0; i < spec->count; i++)
+		is_listener |= spec->targets[i].name_len == 0 && sessions_is_listener(state, &spec->targets[i].address);
 	view_leave(view);
 	return is_listener;
 }
 
+/* --- sessions of a route that is no more, or leads elsewhere ------------------------------------------- */
+
+/* ?drain=false. False: answer holds a 400. */
+static bool wants_drain(const struct api_request *request, bool *drain, struct api_answer *answer)
+{
+	char text[API_PARAMETER_BYTES];
+	int found = api_query(request, "drain", text, answer);
+
+	*drain = found <= 0 || strcmp(text, "true") == 0;
+	if (found < 0)
+		return false;
+	if (found == 0 || *drain || strcmp(text, "false") == 0)
+		return true;
+	api_error(answer, 400, "drain: must be true or false");
+	return false;
+}
+
+static void end_one(void *context, uint32_t slot, uint32_t generation)
+{
+	link_end_session(context, slot, generation);
+}
+
+/*
+ * Ends the route's sessions, but for those at a server that it still leads to.
+ * The relay takes them one by one and may be busy: until none is left, or
+ * for END_MS.
+ */
+static void end_sessions(const struct api_request *request, const char *fqdn, struct api_answer *answer)
+{
+	struct protocol_message message = { .type = PROTOCOL_ROUTE_GONE };
+	struct routes_route route;
+	size_t left = 1, first = 0;
+
+	if (routes_get(request->api->routes, fqdn, &route)) {
+		targets_message(request->api->targets, fqdn, &route, &message);
+		routes_end(&route, 1);
+	}
+	for (unsigned i = 0; left > 0 && i < END_MS / END_STEP_MS; i++) {
+		const struct state *state = view_enter(request->api->view);
+
+		if (!state) {
+			api_error(answer, 503, "the route is changed; no relay is connected, and no session was ended");
+			return;
+		}
+		left = sessions_of_route(state, protocol_route_id(fqdn), &message.route, end_one, request->api->link);
+		view_leave(request->api->view);
+		first = i == 0 ? left : first;
+		if (left > 0)
+			nanosleep(&(struct timespec){ .tv_nsec = END_STEP_MS * 1000000l }, NULL);
+	}
+	api_ok(answer);
+	json_object_set_new(answer->json, "ended", json_integer((json_int_t)(first > left ? first - left : 0)));
+	json_object_set_new(answer->json, "left", json_integer((json_int_t)left));
+}
+
 static void route_store(const struct api_request *request, const struct routes_route *route, struct api_answer *answer)
 {
+	bool drain;
 	int error;
 
-	if (target_is_listener(request->api->view, route)) {
+	if (!wants_drain(request, &drain, answer))
+		return;
+	if (target_is_listener(request->api->view, route->spec)) {
 		api_error(answer, 409, "target: is a listener of the relay itself: a loop");
 		return;
 	}
@@ -116,8 +166,10 @@ static void route_store(const struct api_request *request, const struct routes_r
 		api_error(answer, 503, "there are %d routes already", ROUTES_MAX);
 	else if (error)
 		api_error(answer, 500, "out of memory");
-	else
+	else if (drain)
 		api_ok(answer);
+	else
+		end_sessions(request, route->fqdn, answer);
 }
 
 /* --- handlers ----------------------------------------------------------------------------------------- */
@@ -126,24 +178,21 @@ void api_routes_post(struct api_request *request, struct api_answer *answer)
 {
 	struct routes_route route;
 
-	if (body_route(request, NULL, &route, answer))
-		route_store(request, &route, answer);
+	if (!body_route(request, NULL, &route, answer))
+		return;
+	route_store(request, &route, answer);
+	routes_end(&route, 1);
 }
 
 /* The name of the path as the store has it. False: answer holds a 400. */
 static bool path_name(const struct api_request *request, char name[static CONFIG_FQDN_MAX + 1],
 		      struct api_answer *answer)
 {
-	char *lower = NULL;
-	const char *must = config_value_fqdn(request->parameters[0], &lower);
+	const char *must = routes_name(request->parameters[0], name);
 
-	if (must || !lower) {
-		api_error(answer, 400, "fqdn: %s", must ? must : "out of memory");
-		return false;
-	}
-	snprintf(name, CONFIG_FQDN_MAX + 1, "%s", lower);
-	free(lower);
-	return true;
+	if (must)
+		api_error(answer, 400, "fqdn: %s", must);
+	return !must;
 }
 
 void api_route_put(struct api_request *request, struct api_answer *answer)
@@ -157,6 +206,7 @@ void api_route_put(struct api_request *request, struct api_answer *answer)
 		api_error(answer, 409, "fqdn: is not that of the path");
 	else
 		route_store(request, &route, answer);
+	routes_end(&route, 1);
 }
 
 void api_route_get(struct api_request *request, struct api_answer *answer)
@@ -166,22 +216,27 @@ void api_route_get(struct api_request *request, struct api_answer *answer)
 
 	if (!path_name(request, name, answer))
 		return;
-	if (routes_get(request->api->routes, name, &route))
-		answer->json = route_json(&route);
-	else
+	if (!routes_get(request->api->routes, name, &route)) {
 		api_error(answer, 404, "no route of this name");
+		return;
+	}
+	answer->json = route_json(&route);
+	routes_end(&route, 1);
 }
 
 void api_route_delete(struct api_request *request, struct api_answer *answer)
 {
 	char name[CONFIG_FQDN_MAX + 1];
+	bool drain;
 
-	if (!path_name(request, name, answer))
+	if (!path_name(request, name, answer) || !wants_drain(request, &drain, answer))
 		return;
-	if (routes_remove(request->api->routes, name) == 0)
+	if (routes_remove(request->api->routes, name) != 0)
+		api_error(answer, 404, "no route of this name");
+	else if (drain)
 		api_ok(answer);
 	else
-		api_error(answer, 404, "no route of this name");
+		end_sessions(request, name, answer);
 }
 
 void api_routes_list(struct api_request *request, struct api_answer *answer)
@@ -208,11 +263,13 @@ void api_routes_list(struct api_request *request, struct api_answer *answer)
 			json_array_append_new(list, route_json(&page[i]));
 		if (n > 0)
 			snprintf(after, sizeof(after), "%s", page[n - 1].fqdn);
+		routes_end(page, n);
 	}
+	n = routes_list(request->api->routes, after, page, 1);
+	routes_end(page, n);
 	answer->json = json_object();
 	json_object_set_new(answer->json, "routes", list);
 	json_object_set_new(answer->json, "count", json_integer((json_int_t)routes_count(request->api->routes)));
-	json_object_set_new(answer->json, "next",
-			    routes_list(request->api->routes, after, page, 1) ? json_string(after) : json_null());
+	json_object_set_new(answer->json, "next", n ? json_string(after) : json_null());
 	free(page);
 }

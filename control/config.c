@@ -19,8 +19,14 @@ enum { READ_FIRST_BYTES = 64 << 10 };
 void config_free(struct config *config)
 {
 	for (size_t i = 0; i < config->route_count; i++) {
-		free(config->routes[i].fqdn);
-		free(config->routes[i].target);
+		struct config_route *route = &config->routes[i];
+
+		for (unsigned j = 0; j < route->target_count; j++)
+			free(route->targets[j].address);
+		free(route->targets);
+		free(route->target);
+		free(route->fqdn);
+		route_spec_release(route->spec);
 	}
 	free(config->routes);
 	config_keys_free(&config_keys, config);

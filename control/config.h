@@ -20,26 +20,19 @@
 #include <stdio.h>
 
 #include "bpf/abi.h"
+#include "control/route_spec.h"
 
 enum listener_mode { LISTENER_QUIC, LISTENER_UDP, LISTENER_RENDEZVOUS };
 enum fast_path { FAST_PATH_KERNEL, FAST_PATH_USERSPACE };
 enum xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_GENERIC };
 enum busy_poll { BUSY_POLL_ADAPTIVE, BUSY_POLL_ALWAYS, BUSY_POLL_NEVER };
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_NEVER, ZERO_COPY_ALWAYS };
-enum route_type { ROUTE_SIMPLE, ROUTE_AGONES };
-enum migration { MIGRATION_PATH, MIGRATION_PINNED };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 
 enum {
 	CONFIG_LISTENERS_MAX = 64,
 	CONFIG_FQDN_MAX = 253,         /* RFC 1035 s2.3.4, without the last dot */
-};
-
-/* An address and port; port in host order. */
-struct config_address {
-	struct addr addr;
-	uint16_t port;
 };
 
 struct config_listener {
@@ -82,11 +75,18 @@ struct config_log {
 	enum config_log_format format;
 };
 
+struct config_target {
+	char *address;
+	uint32_t weight;
+};
+
 struct config_route {
 	char *fqdn;                    /* lower case; "*.x.y" one label; "*" the default route */
+	struct route_spec *spec;       /* what follows, checked; owned */
 	enum route_type type;
-	char *target;                  /* as written: simple: "ip:port" or "[ip6]:port"; agones: the fleet */
-	struct config_address address; /* simple: target parsed */
+	char *target;                  /* NULL: targets are given */
+	struct config_target *targets;
+	unsigned target_count;
 	enum migration migration;
 	int line;                      /* in the file */
 };

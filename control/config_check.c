@@ -48,6 +48,18 @@ void *config_check_add_route(struct config_draft *draft)
 	return memset(&config->routes[config->route_count++], 0, sizeof(*config->routes));
 }
 
+void *config_check_add_target(struct config_draft *draft)
+{
+	struct config_route *route = &draft->config.routes[draft->config.route_count - 1];
+	struct config_target *targets =
+		reallocarray(route->targets, route->target_count + 1, sizeof(*route->targets));
+
+	if (!targets)
+		return NULL;
+	route->targets = targets;
+	return memset(&route->targets[route->target_count++], 0, sizeof(*route->targets));
+}
+
 const char *config_check_interface(const struct config_draft *draft)
 {
 	const struct config_xdp *xdp = &draft->config.xdp;
@@ -111,41 +123,65 @@ void config_check_listener(struct config_walk *walk, void *base, const struct co
 				  "not supported yet: must be quic");
 }
 
-/* What a simple route's target must be; NULL: *address is set. */
-static const char *simple_target(const char *target, struct config_address *address)
+static void draft_fill(struct route_draft *draft, const struct config_route *route)
 {
-	struct config_address parsed;
-
-	if (config_address_parse(target, &parsed) < 0) {
-		if (!config_value_host_port_check(target) && target[strspn(target, "0123456789.:")])
-			return "must be IP:PORT or [IPv6]:PORT (names: by the control process, later)";
-		return "must be IP:PORT or [IPv6]:PORT";
+	*draft = (struct route_draft){ .type = route->type, .migration = route->migration };
+	if (route->target) {
+		draft->targets[draft->count].text = route->target;
+		draft->targets[draft->count++].weight = 1;
+		return;
 	}
-	if (!config_address_is_unicast(&parsed.addr))
-		return "must be the address of one host";
-	*address = parsed;
-	return NULL;
+	for (; draft->count < route->target_count; draft->count++) {
+		draft->targets[draft->count].text = route->targets[draft->count].address;
+		draft->targets[draft->count].weight = route->targets[draft->count].weight;
+	}
+}
+
+static void target_error(struct config_walk *walk, const struct config_route *route, const struct config_lines *lines,
+			 unsigned at, const char *must)
+{
+	const char *text = route->target ? route->target : at < route->target_count ? route->targets[at].address : NULL;
+	char quoted[CONFIG_QUOTED_BYTES], key[48] = "target";
+
+	if (!route->target)
+		snprintf(key, sizeof(key), text ? "targets[%u].address" : "targets", at);
+	config_walk_error(walk, line_or_begin(lines, route->target ? "target" : "targets"), key,
+			  text ? config_errors_quote(quoted, text, strlen(text), false) : NULL, must);
+}
+
+/* False: there is something among its targets that has been complained of already. */
+static bool targets_are_whole(const struct config_route *route)
+{
+	for (unsigned i = 0; i < route->target_count; i++)
+		if (!route->targets[i].address || route->targets[i].weight == 0)
+			return false;
+	return true;
 }
 
 void config_check_route(struct config_walk *walk, void *base, const struct config_lines *lines)
 {
+	unsigned errors = walk->errors->count, at;
 	struct config_route *route = base;
-	char quoted[CONFIG_QUOTED_BYTES];
+	struct route_draft draft;
 	const char *must;
 
+	route->line = line_or_begin(lines, "fqdn");
 	if (route->migration != MIGRATION_PATH)
 		config_walk_error(walk, line_or_begin(lines, "migration"), "migration", "pinned",
 				  "not supported yet: must be path");
-	route->line = line_or_begin(lines, "fqdn");
-	if (!route->target || !config_walk_line(lines, "type"))
+	if (route->target && route->target_count)
+		config_walk_error(walk, line_or_begin(lines, "targets"), "targets", NULL,
+				  "must not be given beside target");
+	if (!route->target && !route->target_count && !config_walk_is_wrong(lines, "target") &&
+	    !config_walk_is_wrong(lines, "targets"))
+		config_walk_error(walk, lines->begin, "target", NULL, "missing: must be given (or targets)");
+	if (walk->errors->count > errors || !config_walk_line(lines, "type") ||
+	    (!route->target && !route->target_count) || !targets_are_whole(route))
 		return;
-	if (route->type == ROUTE_SIMPLE)
-		must = simple_target(route->target, &route->address);
-	else
-		must = config_value_fleet_check(route->target);
+	draft_fill(&draft, route);
+	must = route_spec_new(&draft, &route->spec, &at);
 	if (must)
-		config_walk_error(walk, line_or_begin(lines, "target"), "target",
-				  config_errors_quote(quoted, route->target, strlen(route->target), false), must);
+		target_error(walk, route, lines, at, must);
 }
 
 /* --- once the whole file is read --------------------------------------------------------------- */

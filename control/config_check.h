@@ -19,6 +19,7 @@ void *config_check_add_listener(struct config_draft *draft);
 void *config_check_add_interface(struct config_draft *draft);
 void *config_check_add_relay_address(struct config_draft *draft);
 void *config_check_add_route(struct config_draft *draft);
+void *config_check_add_target(struct config_draft *draft);  /* of the last route */
 
 /* The last item differs from those before it. NULL or what it must be. */
 const char *config_check_interface(const struct config_draft *draft);

@@ -20,6 +20,7 @@ enum { STRING_MAX = 4095 }; /* PATH_MAX without its NUL: the longest that has a 
 #define CONFIG(field) DRAFT(config.field)
 #define LISTENER(field) FIELD(struct config_listener, field)
 #define ROUTE(field) FIELD(struct config_route, field)
+#define TARGET(field) FIELD(struct config_target, field)
 #define WHOLE(type) .offset = 0, .size = sizeof(type)
 
 /* Rows. place: one of the above; behind the last argument REQUIRED or SECRET may follow. */
@@ -156,10 +157,21 @@ static const struct config_key log_keys[] = {
 };
 static const struct config_mapping log_mapping = MAPPING(log_keys, NULL);
 
+static const struct config_key target_keys[] = {
+	STRING("address", TARGET(address), NULL, NULL, REQUIRED), /* by the route's type: config_check_route */
+	NUMBER("weight", TARGET(weight), 1, ROUTE_SPEC_WEIGHT_MAX, 1),
+};
+static const struct config_mapping target_mapping = MAPPING(target_keys, NULL);
+static const struct config_list target_list = {
+	.item = { .type = CONFIG_KEY_MAPPING, .mapping = &target_mapping, REQUIRED },
+	.max = ROUTE_SPEC_TARGETS_MAX,
+	.add = config_check_add_target,
+};
 static const struct config_key route_keys[] = {
 	PARSED("fqdn", ROUTE(fqdn), NULL, config_value_fqdn, REQUIRED),
 	CHOICE("type", ROUTE(type), route_types, ROUTE_SIMPLE, REQUIRED),
-	STRING("target", ROUTE(target), NULL, NULL, REQUIRED), /* by type: config_check_route */
+	STRING("target", ROUTE(target), NULL, NULL), /* by type: config_check_route */
+	LIST("targets", target_list),
 	CHOICE("migration", ROUTE(migration), migrations, MIGRATION_PATH),
 };
 static const struct config_mapping route_mapping = MAPPING(route_keys, config_check_route);

@@ -213,6 +213,11 @@ const char *config_value_host_port_check(const char *text)
 	return NULL;
 }
 
+bool config_value_is_host_name(const char *name)
+{
+	return is_made_of(name, "-_.") && !labels_check(name);
+}
+
 const char *config_value_fleet_check(const char *text)
 {
 	/* It is matched as the value of a label: 63 characters at most, whatever the fleet's own name may have. */

@@ -31,6 +31,9 @@ const char *config_value_ip_check(const char *text);                       /* an
 const char *config_value_host_port_check(const char *text);
 const char *config_value_fleet_check(const char *text);
 
+/* A DNS name of letters, digits, - and _, without *. */
+bool config_value_is_host_name(const char *name);
+
 /* An IP address without port or brackets. 0 or -EINVAL. */
 int config_address_parse_ip(const char *text, struct addr *addr);
 

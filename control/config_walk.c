@@ -33,13 +33,25 @@ void config_walk_error(struct config_walk *walk, int line, const char *key, cons
 	config_errors_add(walk->errors, line, path_text(walk, key, path), value, "%s", message);
 }
 
+/* Where a key stands; negative: with errors; 0: it does not. */
+static int line_of(const struct config_lines *lines, const char *name)
+{
+	for (unsigned i = 0; i < lines->mapping->key_count; i++)
+		if (!strcmp(lines->mapping->keys[i].name, name))
+			return lines->line[i];
+	return 0;
+}
+
 int config_walk_line(const struct config_lines *lines, const char *name)
 {
-	for (unsigned i = 0; i < lines->mapping->key_count; i++) {
-		if (!strcmp(lines->mapping->keys[i].name, name))
-			return lines->line[i] > 0 ? lines->line[i] : 0;
-	}
-	return 0;
+	int line = line_of(lines, name);
+
+	return line > 0 ? line : 0;
+}
+
+bool config_walk_is_wrong(const struct config_lines *lines, const char *name)
+{
+	return line_of(lines, name) < 0;
 }
 
 static void error_here(struct config_walk *walk, const struct config_key *key, const char *message)

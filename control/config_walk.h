@@ -40,6 +40,9 @@ bool config_walk_text(const char *text, size_t len, struct config_draft *draft, 
 /* Line of a key, 0 when it is not given or wrong. */
 int config_walk_line(const struct config_lines *lines, const char *name);
 
+/* The key is given, and has been complained of. */
+bool config_walk_is_wrong(const struct config_lines *lines, const char *name);
+
 /* For `done`: an error at a key (NULL: the mapping itself) of the mapping being walked. */
 void config_walk_error(struct config_walk *walk, int line, const char *key, const char *value, const char *message);
 

@@ -29,7 +29,10 @@ enum {
 /* What waits to be sent. */
 struct item {
 	struct item *next;
-	struct protocol_session session;
+	union {
+		struct protocol_session session;
+		struct protocol_answer answer;
+	};
 	enum protocol_type type;       /* PROTOCOL_ROUTE: as the store has it when it is sent */
 	char fqdn[];
 };
@@ -79,8 +82,7 @@ static void queue_clear(struct link *link)
 	link->queued = 0;
 }
 
-static bool queue_push(struct link *link, enum protocol_type type, const char *fqdn,
-		       const struct protocol_session *session)
+static bool queue_push(struct link *link, const struct item *what, const char *fqdn)
 {
 	size_t size = strlen(fqdn) + 1;
 	bool pushed = false;
@@ -90,15 +92,14 @@ static bool queue_push(struct link *link, enum protocol_type type, const char *f
 		struct item *item = link->queued < QUEUE_MAX ? calloc(1, sizeof(*item) + size) : NULL;
 
 		if (item) {
-			item->type = type;
-			if (session)
-				item->session = *session;
+			*item = *what;
+			item->next = NULL;
 			memcpy(item->fqdn, fqdn, size);
 			*link->last = item;
 			link->last = &item->next;
 			link->queued++;
 			pushed = true;
-		} else if (type == PROTOCOL_ROUTE) {
+		} else if (what->type == PROTOCOL_ROUTE) {
 			link->overflowed = true; /* no change is lost: all routes are sent anew */
 		}
 	}
@@ -107,17 +108,25 @@ static bool queue_push(struct link *link, enum protocol_type type, const char *f
 	return pushed;
 }
 
+void link_route_changed(struct link *link, const char *fqdn)
+{
+	queue_push(link, &(struct item){ .type = PROTOCOL_ROUTE }, fqdn);
+}
+
 static void on_route(void *context, const char *fqdn, const struct routes_route *route)
 {
 	(void)route;
-	queue_push(context, PROTOCOL_ROUTE, fqdn, NULL);
+	link_route_changed(context, fqdn);
 }
 
 bool link_end_session(struct link *link, uint32_t slot, uint32_t generation)
 {
-	const struct protocol_session session = { slot, generation };
+	return queue_push(link, &(struct item){ .type = PROTOCOL_SESSION_END, .session = { slot, generation } }, "");
+}
 
-	return queue_push(link, PROTOCOL_SESSION_END, "", &session);
+bool link_answer(struct link *link, const struct protocol_answer *answer)
+{
+	return queue_push(link, &(struct item){ .type = PROTOCOL_ANSWER, .answer = *answer }, "");
 }
 
 bool link_status(struct link *link, char text[static LINK_TEXT_MAX])
@@ -218,24 +227,17 @@ static void connect_relay(struct link *link)
 
 /* --- sending ------------------------------------------------------------------------------------------ */
 
-static struct protocol_message message_of(const char *fqdn, const struct routes_route *route)
+static void page_end(struct link *link)
 {
-	struct protocol_message message = { .type = PROTOCOL_ROUTE_GONE };
-
-	if (route && route->type == ROUTE_SIMPLE) {
-		message.type = PROTOCOL_ROUTE;
-		message.route.address = route->address.addr;
-		message.route.port_be = htons(route->address.port);
-	}
-	snprintf(message.text, sizeof(message.text), "%s", fqdn);
-	return message;
+	routes_end(link->page + link->page_at, link->page_count - link->page_at);
+	link->page_at = link->page_count = 0;
 }
 
 static void snapshot_begin(struct link *link)
 {
 	link->in_snapshot = true;
 	link->begin_sent = false;
-	link->page_at = link->page_count = 0;
+	page_end(link);
 	link->after[0] = '\0';
 }
 
@@ -245,6 +247,7 @@ static int snapshot_step(struct link *link)
 	static const struct protocol_message begin = { .type = PROTOCOL_ROUTES_BEGIN };
 	static const struct protocol_message end = { .type = PROTOCOL_ROUTES_END };
 	struct protocol_message message;
+	struct routes_route *route;
 	int error;
 
 	if (!link->begin_sent) {
@@ -261,21 +264,39 @@ static int snapshot_step(struct link *link)
 		link->in_snapshot = error != 0;
 		return error;
 	}
-	if (link->page[link->page_at].type == ROUTE_SIMPLE) {
-		message = message_of(link->page[link->page_at].fqdn, &link->page[link->page_at]);
-		error = send_message(link, &message);
-		if (error)
-			return error;
-	}
-	memcpy(link->after, link->page[link->page_at++].fqdn, sizeof(link->after));
+	route = &link->page[link->page_at];
+	targets_message(link->options.targets, route->fqdn, route, &message);
+	error = send_message(link, &message);
+	if (error)
+		return error;
+	memcpy(link->after, route->fqdn, sizeof(link->after));
+	routes_end(route, 1);
+	link->page_at++;
 	return 0;
+}
+
+static void item_message(struct link *link, const struct item *item, struct protocol_message *message)
+{
+	struct routes_route route;
+
+	memset(message, 0, sizeof(*message));
+	message->type = item->type;
+	if (item->type == PROTOCOL_SESSION_END) {
+		message->session = item->session;
+	} else if (item->type == PROTOCOL_ANSWER) {
+		message->answer = item->answer;
+	} else if (routes_get(link->options.routes, item->fqdn, &route)) {
+		targets_message(link->options.targets, item->fqdn, &route, message);
+		routes_end(&route, 1);
+	} else {
+		targets_message(link->options.targets, item->fqdn, NULL, message);
+	}
 }
 
 /* The oldest of the queue. 1: sent, 0: it is empty, or -errno: it is still there. */
 static int queue_step(struct link *link)
 {
 	struct protocol_message message;
-	struct routes_route route;
 	struct item *item;
 	int error;
 
@@ -284,12 +305,7 @@ static int queue_step(struct link *link)
 	pthread_mutex_unlock(&link->lock); /* only this thread takes items away */
 	if (!item)
 		return 0;
-	if (item->type == PROTOCOL_ROUTE) {
-		message = message_of(item->fqdn, routes_get(link->options.routes, item->fqdn, &route) ? &route : NULL);
-	} else {
-		message = (struct protocol_message){ .type = PROTOCOL_SESSION_END };
-		message.session = item->session;
-	}
+	item_message(link, item, &message);
 	error = send_message(link, &message);
 	if (error)
 		return error;
@@ -412,7 +428,7 @@ static bool take_maps(struct link *link, const struct protocol_message *message,
 static void refused(struct link *link, const struct protocol_message *message)
 {
 	unsigned held;
-	const char *why = message->refused.error == ELOOP ? "its target is a listener of the relay" :
+	const char *why = message->refused.error == ELOOP ? "a target is a listener of the relay" :
 			  message->refused.error == ENOSPC ? "too many backends" : "no memory";
 
 	if (log_limit_pass(&link->refusals, &held))
@@ -427,6 +443,10 @@ static bool take(struct link *link, struct protocol_message *message, const int 
 		close(fds[i]);
 	if (message->type == PROTOCOL_HELLO && !link->greeted)
 		return greet(link, message);
+	if (message->type == PROTOCOL_ASK && link->greeted) {
+		link->options.ask(link->options.context, &message->ask, message->text);
+		return true;
+	}
 	if (message->type == PROTOCOL_ROUTE_REFUSED && link->greeted) {
 		refused(link, message);
 		return true;
@@ -533,6 +553,7 @@ void link_free(struct link *link)
 	if (!link)
 		return;
 	queue_clear(link);
+	page_end(link);
 	if (link->socket_fd >= 0)
 		close(link->socket_fd);
 	close(link->epoll_fd);

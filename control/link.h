@@ -8,15 +8,18 @@
 #ifndef SLUICE_LINK_H
 #define SLUICE_LINK_H
 
-#include "control/routes.h"
+#include "control/targets.h"
 #include "control/view.h"
 
 struct link;
 
 struct link_options {
 	const char *run_dir, *instance;
-	struct routes *routes;         /* borrowed, like view */
+	struct routes *routes;         /* borrowed, like targets and view */
+	struct targets *targets;
 	struct view *view;
+	/* A client waits for a server of a route; answered by link_answer. Main thread; must not wait. */
+	void (*ask)(void *context, const struct protocol_ask *ask, const char *fqdn);
 	void (*reload)(void *context); /* the relay was told to read its configuration again */
 	void *context;
 };
@@ -33,6 +36,12 @@ void link_serve(struct link *link);
 
 /* Tells the relay to read its configuration again too. */
 void link_reload(struct link *link);
+
+/* Answers a question: error 0, or an errno. False: no relay is connected, or the queue is full. Any thread. */
+bool link_answer(struct link *link, const struct protocol_answer *answer);
+
+/* The servers of a route are others now. Any thread. */
+void link_route_changed(struct link *link, const char *fqdn);
 
 /* The session in this slot, if it is still of this generation. False: no relay is connected, or the queue is full. */
 bool link_end_session(struct link *link, uint32_t slot, uint32_t generation);

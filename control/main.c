@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/api.h"
@@ -20,6 +22,7 @@
 #include "control/link.h"
 #include "control/routes.h"
 #include "control/share.h"
+#include "control/targets.h"
 #include "control/view.h"
 #include "userspace/log.h"
 #include "userspace/pins.h"
@@ -43,6 +46,7 @@ struct control {
 	bool test_only;
 	struct config config;          /* what it was started with */
 	struct routes *routes;
+	struct targets *targets;
 	struct view *view;
 	struct link *link;
 	struct share *share;           /* NULL: redis.enabled is false */
@@ -130,12 +134,29 @@ static void reload(void *context)
 	if (error) {
 		log_errorx("reload: routes: %s: nothing changed", error == -ENOSPC ? "too many" : "no memory");
 	} else {
+		targets_refresh(control->targets);
 		name_what_stays(&control->config, &file);
 		config_log_apply(&file.log);
 		log_infox("reload: %zu routes set, %zu removed, %zu as before", tally.set, tally.removed,
 			  tally.unchanged);
 	}
 	config_free(&file);
+}
+
+/* --- what clients wait for ---------------------------------------------------------------------------- */
+
+static void on_ask(void *context, const struct protocol_ask *ask, const char *fqdn)
+{
+	const struct protocol_answer answer = { .id = ask->id, .error = EOPNOTSUPP };
+	struct control *control = context;
+
+	(void)fqdn;
+	link_answer(control->link, &answer);
+}
+
+static void on_targets_changed(void *context, const char *fqdn)
+{
+	link_route_changed(((struct control *)context)->link, fqdn);
 }
 
 /* --- running ------------------------------------------------------------------------------------------ */
@@ -167,6 +188,29 @@ static bool serve_signal(struct control *control, int fd)
 	return false;
 }
 
+/* Each second, for routes whose time is over. */
+static int timer_open(void)
+{
+	const struct itimerspec every = { { 1, 0 }, { 1, 0 } };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &every, NULL);
+	return fd;
+}
+
+static void serve_timer(struct control *control, int fd)
+{
+	uint64_t count;
+	size_t expired;
+
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	expired = routes_expire(control->routes, (uint64_t)time(NULL));
+	if (expired)
+		log_infox("routes: %zu expired", expired);
+}
+
 static int watch(int epoll_fd, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
@@ -177,27 +221,31 @@ static int watch(int epoll_fd, int fd)
 static int loop(struct control *control, const sigset_t *set)
 {
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC), signal_fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
-	struct epoll_event events[3];
+	int timer_fd = timer_open();
+	struct epoll_event events[4];
 	bool ending = false;
 
-	if (watch(epoll_fd, signal_fd) < 0 || watch(epoll_fd, link_fd(control->link)) < 0 ||
+	if (watch(epoll_fd, signal_fd) < 0 || watch(epoll_fd, timer_fd) < 0 || watch(epoll_fd, link_fd(control->link)) < 0 ||
 	    (control->share && watch(epoll_fd, share_fd(control->share)) < 0)) {
 		log_error("event loop");
 		return 1;
 	}
 	log_infox("ready: %zu routes", routes_count(control->routes));
 	while (!ending) {
-		int n = epoll_wait(epoll_fd, events, 3, -1);
+		int n = epoll_wait(epoll_fd, events, 4, -1);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.fd == signal_fd)
 				ending |= serve_signal(control, signal_fd);
+			else if (events[i].data.fd == timer_fd)
+				serve_timer(control, timer_fd);
 			else if (events[i].data.fd == link_fd(control->link))
 				link_serve(control->link);
 			else
 				share_serve(control->share);
 		}
 	}
+	close(timer_fd);
 	close(signal_fd);
 	close(epoll_fd);
 	return 0;
@@ -209,7 +257,8 @@ static int routes_fill(struct control *control)
 
 	control->routes = routes_new(ROUTES_MAX);
 	control->view = view_new();
-	if (control->routes && control->view && routes_reload(control->routes, &control->config, &tally) == 0)
+	control->targets = control->routes ? targets_new(control->routes) : NULL;
+	if (control->targets && control->view && routes_reload(control->routes, &control->config, &tally) == 0)
 		return 0;
 	log_errorx("routes: no memory");
 	return -1;
@@ -221,6 +270,7 @@ static int run(struct control *control)
 	struct link_options link = {
 		.run_dir = control->config.relay.run_dir,
 		.instance = control->instance,
+		.ask = on_ask,
 		.reload = reload,
 		.context = control,
 	};
@@ -237,15 +287,20 @@ static int run(struct control *control)
 		share_settle(control->share);
 	}
 	link.routes = api.routes = control->routes;
+	link.targets = api.targets = control->targets;
 	link.view = api.view = control->view;
 	control->link = api.link = link_new(&link);
 	if (!control->link)
+		goto out;
+	targets_listen(control->targets, on_targets_changed, control);
+	if (targets_start(control->targets) < 0)
 		goto out;
 	control->api = api_start(&api);
 	if (control->api)
 		status = loop(control, &set);
 out:
 	api_stop(control->api);
+	targets_free(control->targets);
 	link_free(control->link);
 	share_free(control->share);
 	view_free(control->view);

@@ -24,10 +24,30 @@ static const struct {
 	[PROTOCOL_ROUTE_REFUSED] = { sizeof(struct protocol_refused), TEXT_NEEDED },
 	[PROTOCOL_SESSION_END] = { sizeof(struct protocol_session), TEXT_NONE },
 	[PROTOCOL_RELOAD] = { 0, TEXT_NONE },
+	[PROTOCOL_ASK] = { sizeof(struct protocol_ask), TEXT_NEEDED },
+	[PROTOCOL_ANSWER] = { sizeof(struct protocol_answer), TEXT_NONE },
 };
 
 _Static_assert(sizeof(struct protocol_header) + sizeof(struct protocol_route) + PROTOCOL_TEXT_MAX <=
 	       PROTOCOL_MESSAGE_MAX, "the longest message fits");
+
+/* Of a route only the targets that count. */
+static size_t body_len_of(uint16_t type, uint8_t target_count)
+{
+	if (type != PROTOCOL_ROUTE)
+		return layouts[type].body_len;
+	return offsetof(struct protocol_route, targets) + target_count * sizeof(struct protocol_target);
+}
+
+static bool route_is_sound(const struct protocol_route *route)
+{
+	if (route->flags & ~PROTOCOL_ROUTE_FLAGS || (route->flags & PROTOCOL_ROUTE_ASK && route->count > 0))
+		return false;
+	for (unsigned i = 0; i < route->count; i++)
+		if (route->targets[i].weight == 0)
+			return false;
+	return true;
+}
 
 static bool text_fits(uint16_t type, size_t len)
 {
@@ -43,7 +63,9 @@ int protocol_encode(const struct protocol_message *message, uint8_t bytes[static
 
 	if (message->type == 0 || message->type >= PROTOCOL_TYPES)
 		return -EINVAL;
-	body_len = layouts[message->type].body_len;
+	if (message->type == PROTOCOL_ROUTE && message->route.count > PROTOCOL_TARGETS_MAX)
+		return -EINVAL;
+	body_len = body_len_of(message->type, message->route.count);
 	text_len = layouts[message->type].text == TEXT_NONE ? 0 : strnlen(message->text, sizeof(message->text));
 	if (!text_fits(message->type, text_len))
 		return -EINVAL;
@@ -57,6 +79,7 @@ int protocol_encode(const struct protocol_message *message, uint8_t bytes[static
 int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *message)
 {
 	struct protocol_header header;
+	uint8_t target_count = 0;
 	size_t body_len;
 
 	if (len < sizeof(header))
@@ -64,13 +87,17 @@ int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *m
 	memcpy(&header, bytes, sizeof(header));
 	if (header.type == 0 || header.type >= PROTOCOL_TYPES || !text_fits(header.type, header.text_len))
 		return -EBADMSG;
-	body_len = layouts[header.type].body_len;
-	if (len != sizeof(header) + body_len + header.text_len)
+	if (header.type == PROTOCOL_ROUTE && len > sizeof(header) + offsetof(struct protocol_route, count))
+		target_count = bytes[sizeof(header) + offsetof(struct protocol_route, count)];
+	body_len = body_len_of(header.type, target_count);
+	if (target_count > PROTOCOL_TARGETS_MAX || len != sizeof(header) + body_len + header.text_len)
 		return -EBADMSG;
 	memset(message, 0, sizeof(*message));
 	message->type = header.type;
 	memcpy((uint8_t *)message + BODY_AT, bytes + sizeof(header), body_len);
 	memcpy(message->text, bytes + sizeof(header) + body_len, header.text_len);
+	if (header.type == PROTOCOL_ROUTE && !route_is_sound(&message->route))
+		return -EBADMSG;
 	return strlen(message->text) == header.text_len ? 0 : -EBADMSG;
 }
 

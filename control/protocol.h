@@ -12,6 +12,8 @@
  *     ROUTES_BEGIN, ROUTE ..., ROUTES_END ->   a full snapshot: what it does not name goes at ROUTES_END
  *     ROUTE, ROUTE_GONE ----------------->     changes
  *                     <------------------- ROUTE_REFUSED: what it could not take, and why
+ *                     <------------------- ASK: a client waits for a server of this route; asked again while it does
+ *     ANSWER ---------------------------->
  *     SESSION_END ----------------------->
  *     RELOAD <----------------------------> the sender was told to read its configuration again: do so too
  *
@@ -29,10 +31,11 @@
 
 #include "bpf/abi.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 
 enum {
-	PROTOCOL_MESSAGE_MAX = 512,    /* bytes of one packet */
+	PROTOCOL_TARGETS_MAX = 32,     /* servers of one route */
+	PROTOCOL_MESSAGE_MAX = 1280,   /* bytes of one packet */
 	PROTOCOL_TEXT_MAX = 253,       /* a name, RFC 1035 s2.3.4 */
 };
 
@@ -46,6 +49,8 @@ enum protocol_type {
 	PROTOCOL_ROUTE_REFUSED,
 	PROTOCOL_SESSION_END,
 	PROTOCOL_RELOAD,
+	PROTOCOL_ASK,
+	PROTOCOL_ANSWER,
 	PROTOCOL_TYPES,
 };
 
@@ -79,11 +84,28 @@ struct protocol_maps {
 	uint32_t count;                /* PROTOCOL_MAP_COUNT */
 };
 
-/* text: the fqdn. */
-struct protocol_route {
+struct protocol_target {
 	struct addr address;
 	__be16 port_be;
+	uint16_t weight;               /* 1..65535: its share of new sessions */
+	uint32_t unused;
+};
+
+enum protocol_route_flags {
+	PROTOCOL_ROUTE_ASK = 1 << 0,   /* no targets: each client's server is asked for */
+	PROTOCOL_ROUTE_PINNED = 1 << 1, /* migration: pinned */
+	PROTOCOL_ROUTE_FLAGS = PROTOCOL_ROUTE_ASK | PROTOCOL_ROUTE_PINNED,
+};
+
+/*
+ * text: the fqdn. Only `count` of the targets travel; with none of them, and
+ * without PROTOCOL_ROUTE_ASK, the name is known, but nothing may be opened now.
+ */
+struct protocol_route {
+	uint8_t flags;                 /* PROTOCOL_ROUTE_* */
+	uint8_t count;
 	uint16_t unused[3];
+	struct protocol_target targets[PROTOCOL_TARGETS_MAX];
 };
 
 /* text: the fqdn. */
@@ -96,6 +118,22 @@ struct protocol_session {
 	uint32_t generation;
 };
 
+/* text: the route's fqdn. */
+struct protocol_ask {
+	uint64_t id;                   /* the relay's, for the answer */
+	struct addr client;
+	__be16 client_port_be;
+	uint16_t unused[3];
+};
+
+struct protocol_answer {
+	uint64_t id;
+	struct addr address;
+	__be16 port_be;
+	uint16_t unused;
+	int32_t error;                 /* 0, or errno: there is no server for this client now */
+};
+
 /* A message in memory; which member of the union counts is the type's to say. */
 struct protocol_message {
 	uint16_t type;
@@ -105,6 +143,8 @@ struct protocol_message {
 		struct protocol_route route;
 		struct protocol_refused refused;
 		struct protocol_session session;
+		struct protocol_ask ask;
+		struct protocol_answer answer;
 	};
 	char text[PROTOCOL_TEXT_MAX + 1];  /* NUL-terminated; no NUL within */
 };
@@ -112,15 +152,21 @@ struct protocol_message {
 _Static_assert(sizeof(struct protocol_header) == 4, "layout");
 _Static_assert(sizeof(struct protocol_hello) == 8, "layout of every version");
 _Static_assert(sizeof(struct protocol_maps) == 4, "layout");
-_Static_assert(sizeof(struct protocol_route) == 24, "layout");
-_Static_assert(offsetof(struct protocol_route, port_be) == 16, "layout");
+_Static_assert(sizeof(struct protocol_target) == 24, "layout");
+_Static_assert(offsetof(struct protocol_target, port_be) == 16, "layout");
+_Static_assert(offsetof(struct protocol_route, targets) == 8, "layout");
+_Static_assert(sizeof(struct protocol_ask) == 32, "layout");
+_Static_assert(sizeof(struct protocol_answer) == 32, "layout");
 _Static_assert(sizeof(struct protocol_refused) == 4, "layout");
 _Static_assert(sizeof(struct protocol_session) == 8, "layout");
 
-/* Writes a message; its length in bytes. -EINVAL: no such type, or text that this type may not have. */
+/* Writes a message; its length in bytes. -EINVAL: no such type, text that this type may not have, too many targets. */
 int protocol_encode(const struct protocol_message *message, uint8_t bytes[static PROTOCOL_MESSAGE_MAX]);
 
-/* Reads one packet. 0, or -EBADMSG: unknown type, wrong length, or text that is missing, too long or holds a NUL. */
+/*
+ * Reads one packet. 0, or -EBADMSG: unknown type, wrong length, text that is missing, too long or holds a NUL, too
+ * many targets, unknown flags, or a weight of 0.
+ */
 int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *message);
 
 /* <run_dir>/<instance>.sock. False: longer than a socket's path may be. */

@@ -6,19 +6,21 @@
  * trusted with routes (each is checked), not with memory or time.
  *
  *     keys      porter:routes:simple, porter:routes:agones     hashes, fqdn -> target (Porter's)
+ *               porter:routes:sluice                           the same, fqdn -> JSON (ours): what Porter cannot say
  *     channels  CHANNEL (Porter's), CHANNEL:sluice (ours)      see redis_message.h
  *
- *     set       MULTI; PUBLISH ours; HSET; HDEL from the other hash; PUBLISH Porter's; EXEC
- *     delete    MULTI; PUBLISH ours; HDEL from both hashes; EXEC
+ *     set       MULTI; PUBLISH ours; HSET; HDEL from the other two; PUBLISH Porter's, if it can say it; EXEC
+ *     delete    MULTI; PUBLISH ours; HDEL from all three; EXEC
  *
  * Two connections: one subscribes, one sends commands (RESP 2, Redis 5 and
  * later; no cluster: a transaction spans two keys). An ACL user needs
  * +@connection +@transaction +hset +hdel +hscan +publish +subscribe,
  * ~porter:routes:* and both channels.
  *
- * Every connection begins with a full load: subscribe first, then HSCAN both
- * hashes, then whatever was published meanwhile. A name in both hashes is an
- * agones route.
+ * Every connection begins with a full load: subscribe first, then HSCAN the
+ * hashes, then whatever was published meanwhile. A name in two of them: Porter's
+ * are newer than ours, for a write of ours would have removed it there; of
+ * Porter's two it is an agones route.
  *
  * Conflicts: the last writer to reach Redis wins, everywhere. While a write of
  * ours has not come back, what others said about that name was earlier, and is
@@ -59,10 +61,10 @@ struct redis_options {
 struct redis_callbacks {
 	/* After every connection: all there is. What is not told between begin and end is gone. */
 	void (*snapshot_begin)(void *context);
-	void (*snapshot_route)(void *context, const struct routes_route *route);
+	void (*snapshot_route)(void *context, const char *fqdn, struct route_spec *spec);
 	void (*snapshot_end)(void *context);
-	/* A change by others. route->origin is ROUTES_REDIS; fqdn is in lower case. */
-	void (*changed)(void *context, const struct routes_route *route);
+	/* A change by others; fqdn is in lower case. Specs are to be held by who keeps them. */
+	void (*changed)(void *context, const char *fqdn, struct route_spec *spec);
 	void (*deleted)(void *context, const char *fqdn);
 	/* A write that Redis will not take is forgotten; the caller keeps what it has until the next snapshot. */
 	void (*refused)(void *context, const char *fqdn, const char *reason);
@@ -108,11 +110,11 @@ int redis_fd(const struct redis *redis);
 void redis_handle(struct redis *redis);
 
 /*
- * Our change, to be told to all. fqdn in lower case, all as routes_check leaves
- * it. Nothing is sent if Redis is known to hold just that. 0; -ENOSPC: Redis is
- * away and too much waits already; -ENOMEM.
+ * Our change, to be told to all. fqdn as routes_name leaves it. Nothing is sent
+ * if Redis is known to hold just that. 0; -ENOSPC: Redis is away and too much
+ * waits already; -ENOMEM.
  */
-int redis_set(struct redis *redis, const char *fqdn, enum route_type type, const char *target);
+int redis_set(struct redis *redis, const char *fqdn, struct route_spec *spec);
 int redis_delete(struct redis *redis, const char *fqdn);
 
 void redis_stats(const struct redis *redis, struct redis_stats *stats);

@@ -6,27 +6,32 @@
 
 #include "control/redis_state.h"
 
-int redis_know(struct redis_table *table, size_t max, const char *fqdn, enum route_type type, const char *target)
+const char *const redis_keys[REDIS_HASHES] = {
+	[REDIS_HASH_OURS] = REDIS_KEY_OURS,
+	[REDIS_HASH_SIMPLE] = REDIS_KEY_SIMPLE,
+	[REDIS_HASH_AGONES] = REDIS_KEY_AGONES,
+};
+
+int redis_know(struct redis_table *table, size_t max, const char *fqdn, struct route_spec *spec)
 {
 	struct redis_entry *entry = redis_table_find(table, fqdn);
 
-	if (!target) {
+	if (!spec) {
 		if (entry)
 			redis_table_remove(table, entry);
 		return 0;
 	}
 	if (!entry && table->count >= max)
 		return -ENOSPC;
-	return redis_table_put(table, fqdn, type, target) ? 0 : -ENOMEM;
+	return redis_table_put(table, fqdn, spec) ? 0 : -ENOMEM;
 }
 
 /* --- the load ------------------------------------------------------------------------------------ */
 
 static int scan(struct redis *redis, const char *cursor)
 {
-	const char *key = redis->loading_agones ? REDIS_KEY_AGONES : REDIS_KEY_SIMPLE;
 	char count[12];
-	const char *words[] = { "HSCAN", key, cursor, "COUNT", count };
+	const char *words[] = { "HSCAN", redis_keys[redis->loading_hash], cursor, "COUNT", count };
 
 	snprintf(count, sizeof(count), "%d", REDIS_SCAN_COUNT);
 	return redis_send(redis, REDIS_SCAN, 1, NULL, 5, words);
@@ -36,7 +41,7 @@ int redis_load_begin(struct redis *redis, const char **why)
 {
 	redis_table_end(&redis->loading);
 	redis_table_end(&redis->news);
-	redis->loading_agones = false;
+	redis->loading_hash = 0;
 	if (redis_table_init(&redis->loading) || redis_table_init(&redis->news)) {
 		*why = "no memory";
 		return -ENOMEM;
@@ -45,20 +50,13 @@ int redis_load_begin(struct redis *redis, const char **why)
 	return scan(redis, "0");
 }
 
-static void told_route(struct redis *redis, const struct redis_entry *entry)
-{
-	struct routes_route route = { .origin = ROUTES_REDIS };
-
-	if (redis->callbacks.snapshot_route && !routes_check(entry->fqdn, entry->type, entry->target, &route))
-		redis->callbacks.snapshot_route(redis->callbacks.context, &route);
-}
-
 static void tell_snapshot(struct redis *redis)
 {
 	if (redis->callbacks.snapshot_begin)
 		redis->callbacks.snapshot_begin(redis->callbacks.context);
 	for (const struct redis_entry *entry = redis->held.first; entry; entry = entry->after)
-		told_route(redis, entry);
+		if (redis->callbacks.snapshot_route && entry->spec)
+			redis->callbacks.snapshot_route(redis->callbacks.context, entry->fqdn, entry->spec);
 	if (redis->callbacks.snapshot_end)
 		redis->callbacks.snapshot_end(redis->callbacks.context);
 }
@@ -67,7 +65,7 @@ static void tell_snapshot(struct redis *redis)
 static int overlay(struct redis *redis, struct redis_table *table, const struct redis_table *over)
 {
 	for (const struct redis_entry *entry = over->first; entry; entry = entry->after) {
-		int error = redis_know(table, redis->options.routes_max, entry->fqdn, entry->type, entry->target);
+		int error = redis_know(table, redis->options.routes_max, entry->fqdn, entry->spec);
 
 		if (error == -ENOMEM)
 			return error;
@@ -91,19 +89,30 @@ static int load_end(struct redis *redis, const char **why)
 	return 0;
 }
 
+/* A field and its value; NULL: no route that can be. */
+static struct route_spec *read_pair(const struct redis *redis, const struct redis_reply *field,
+				    const struct redis_reply *value, char name[static CONFIG_FQDN_MAX + 1])
+{
+	enum route_type type = redis->loading_hash == REDIS_HASH_AGONES ? ROUTE_AGONES : ROUTE_SIMPLE;
+	struct route_spec *spec;
+
+	if (field->type != REDIS_STRING || value->type != REDIS_STRING || strlen(field->text) != field->len ||
+	    strlen(value->text) != value->len || routes_name(field->text, name))
+		return NULL;
+	if (redis->loading_hash == REDIS_HASH_OURS)
+		return redis_value_read(value->text, value->len);
+	return route_spec_plain(type, value->text, &spec) ? NULL : spec;
+}
+
 /* Fields and values by turns. */
 static int load_chunk(struct redis *redis, const struct redis_reply *pairs, const char **why)
 {
-	enum route_type type = redis->loading_agones ? ROUTE_AGONES : ROUTE_SIMPLE;
-	struct routes_route route;
-
 	for (size_t i = 0; i + 1 < pairs->count; i += 2) {
-		const struct redis_reply *fqdn = pairs->elements[i], *target = pairs->elements[i + 1];
-		int error = -EINVAL;
+		char name[CONFIG_FQDN_MAX + 1];
+		struct route_spec *spec = read_pair(redis, pairs->elements[i], pairs->elements[i + 1], name);
+		int error = spec ? redis_know(&redis->loading, redis->options.routes_max, name, spec) : -EINVAL;
 
-		if (fqdn->type == REDIS_STRING && target->type == REDIS_STRING && strlen(fqdn->text) == fqdn->len &&
-		    strlen(target->text) == target->len && !routes_check(fqdn->text, type, target->text, &route))
-			error = redis_know(&redis->loading, redis->options.routes_max, route.fqdn, type, route.target);
+		route_spec_release(spec);
 		if (error == -ENOMEM) {
 			*why = "no memory";
 			return error;
@@ -133,8 +142,8 @@ int redis_load_reply(struct redis *redis, const struct redis_reply *reply, const
 		*why = redis->commands.error;
 		return scan(redis, cursor->text);
 	}
-	if (!redis->loading_agones) {
-		redis->loading_agones = true;
+	if (redis->loading_hash + 1 < REDIS_HASHES) {
+		redis->loading_hash++;
 		*why = redis->commands.error;
 		return scan(redis, "0");
 	}
@@ -146,57 +155,55 @@ int redis_load_reply(struct redis *redis, const struct redis_reply *reply, const
 
 static int apply(struct redis *redis, const struct redis_message *message)
 {
-	const struct routes_route *route = &message->route;
-	const char *target = message->deleted ? NULL : route->target;
-	struct routes_route changed = *route;
 	int error;
 
-	if (redis_entry_says(redis_table_find(&redis->held, route->fqdn), route->type, target))
+	if (redis_entry_says(redis_table_find(&redis->held, message->fqdn), message->spec))
 		return 0;
-	error = redis_know(&redis->held, redis->options.routes_max, route->fqdn, route->type, target);
+	error = redis_know(&redis->held, redis->options.routes_max, message->fqdn, message->spec);
 	if (error)
 		return error;
-	changed.origin = ROUTES_REDIS;
-	if (target && redis->callbacks.changed)
-		redis->callbacks.changed(redis->callbacks.context, &changed);
-	else if (!target && redis->callbacks.deleted)
-		redis->callbacks.deleted(redis->callbacks.context, route->fqdn);
+	if (message->spec && redis->callbacks.changed)
+		redis->callbacks.changed(redis->callbacks.context, message->fqdn, message->spec);
+	else if (!message->spec && redis->callbacks.deleted)
+		redis->callbacks.deleted(redis->callbacks.context, message->fqdn);
 	return 0;
 }
 
 /* Until the load is done the newest of each name is kept: what HSCAN read may be older. */
 static int keep(struct redis *redis, const struct redis_message *message)
 {
-	const struct routes_route *route = &message->route;
-
 	if (!redis->news.buckets)
 		return 0; /* the load has not begun: it will read that */
-	if (redis->news.count >= redis->options.routes_max && !redis_table_find(&redis->news, route->fqdn))
+	if (redis->news.count >= redis->options.routes_max && !redis_table_find(&redis->news, message->fqdn))
 		return -ENOSPC;
-	return redis_table_put(&redis->news, route->fqdn, route->type, message->deleted ? NULL : route->target) ?
-		0 : -ENOMEM;
+	return redis_table_put(&redis->news, message->fqdn, message->spec) ? 0 : -ENOMEM;
+}
+
+static int take(struct redis *redis, bool own_channel, const struct redis_message *message)
+{
+	/* Deletions, and what Porter cannot say, are ours: in Porter's channel nobody says them. */
+	if (!own_channel && (!message->spec || !route_spec_is_plain(message->spec)))
+		return -EBADMSG;
+	if (own_channel && strcmp(message->origin, redis->origin) == 0) {
+		redis_write_echo(redis, message->fqdn);
+		return 0;
+	}
+	if (redis_write_covers(redis, message->fqdn))
+		return 0;
+	return redis->phase == REDIS_READY ? apply(redis, message) : keep(redis, message);
 }
 
 int redis_published(struct redis *redis, bool own_channel, const struct redis_reply *text, const char **why)
 {
-	struct redis_message message;
+	struct redis_message message = { .spec = NULL };
 	int error = -EBADMSG;
 
 	redis->stats.messages++;
 	if (text->type == REDIS_STRING)
 		error = redis_message_read(text->text, text->len, &message);
-	/* Deletions are ours: in Porter's channel nobody says them. */
-	if (error || (message.deleted && !own_channel)) {
-		redis->stats.invalid++;
-		return 0;
-	}
-	if (own_channel && strcmp(message.origin, redis->origin) == 0) {
-		redis_write_echo(redis, message.route.fqdn);
-		return 0;
-	}
-	if (redis_write_covers(redis, message.route.fqdn))
-		return 0;
-	error = redis->phase == REDIS_READY ? apply(redis, &message) : keep(redis, &message);
+	if (!error)
+		error = take(redis, own_channel, &message);
+	route_spec_release(message.spec);
 	if (error == -ENOMEM) {
 		*why = "no memory";
 		return error;

@@ -3,8 +3,8 @@
  * redis_message: what is published about routes, as JSON. Pure. What comes in
  * is whatever anyone published.
  *
- *     Porter's channel        {"fqdn","type","target"}, exactly
- *     ours, CHANNEL:sluice    {"fqdn","type","target","origin"}     before Porter's, in one transaction
+ *     Porter's channel        {"fqdn","type","target"}, exactly; of routes that it can say
+ *     ours, CHANNEL:sluice    {"fqdn","origin", and what route_json.h says}     before Porter's, in one transaction
  *                             {"fqdn","deleted":true,"origin"}
  *
  * The origin names the process that wrote; it is how that process knows that
@@ -20,22 +20,23 @@
 
 enum {
 	REDIS_ORIGIN_BYTES = 33,            /* 128 random bits in hex, and a NUL */
-	REDIS_MESSAGE_BYTES_MAX = 2048,
+	REDIS_MESSAGE_BYTES_MAX = 16384,    /* ROUTE_SPEC_TARGETS_MAX of the longest, and the rest */
 };
 
 struct redis_message {
-	bool deleted;
-	struct routes_route route;          /* checked; deleted: only fqdn */
+	char fqdn[CONFIG_FQDN_MAX + 1];
+	struct route_spec *spec;            /* owned; NULL: deleted */
 	char origin[REDIS_ORIGIN_BYTES];    /* "" : none given */
 };
 
-/* 0, or -EBADMSG: not such a message, or of a route that cannot be. */
+/* 0, and the caller releases message->spec; or -EBADMSG: not such a message, or of a route that cannot be. */
 int redis_message_read(const char *text, size_t len, struct redis_message *message);
 
-/* target NULL: deleted; origin NULL: for Porter. The caller frees; NULL: no memory. */
-char *redis_message_write(const char *fqdn, enum route_type type, const char *target, const char *origin);
+/* spec NULL: deleted; origin NULL: for Porter. The caller frees; NULL: no memory. */
+char *redis_message_write(const char *fqdn, const struct route_spec *spec, const char *origin);
 
-/* "simple" or "agones"; -EINVAL. */
-int redis_type_parse(const char *text, enum route_type *type);
+/* A value of our own hash. The caller releases or frees; NULL: it is none; no memory. */
+struct route_spec *redis_value_read(const char *text, size_t len);
+char *redis_value_write(const struct route_spec *spec);
 
 #endif

@@ -13,6 +13,11 @@
 
 #define REDIS_KEY_SIMPLE "porter:routes:simple"
 #define REDIS_KEY_AGONES "porter:routes:agones"
+#define REDIS_KEY_OURS "porter:routes:sluice"
+
+/* In the order of loading: what comes later wins. */
+enum redis_hash { REDIS_HASH_OURS, REDIS_HASH_SIMPLE, REDIS_HASH_AGONES, REDIS_HASHES };
+extern const char *const redis_keys[REDIS_HASHES];
 
 enum {
 	REDIS_EXPECTED_MAX = 256,      /* commands on their way, a transaction being one: a power of two */
@@ -57,7 +62,7 @@ struct redis {
 
 	struct redis_table held;       /* what Redis holds once our writes are there */
 	struct redis_table loading, news; /* LOADING: read so far; published meanwhile */
-	bool loading_agones;           /* the second hash */
+	enum redis_hash loading_hash;
 	struct redis_table writes;     /* of ours, until confirmed */
 	char write_error[TLS_ERROR_BYTES]; /* the first of the transaction whose replies are being read */
 
@@ -77,7 +82,7 @@ int redis_send(struct redis *redis, enum redis_command command, unsigned replies
 int redis_send_more(struct redis *redis, int argc, const char *const argv[]);
 
 /* Makes the table say so. 0 or -ENOMEM; -ENOSPC: it holds `max` others. */
-int redis_know(struct redis_table *table, size_t max, const char *fqdn, enum route_type type, const char *target);
+int redis_know(struct redis_table *table, size_t max, const char *fqdn, struct route_spec *spec);
 
 /* redis_load.c. Errors: the connection is of no more use, *why says why. */
 /* redis_load_reply: 1: the snapshot has been told; 0: there is more to load. */

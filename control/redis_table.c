@@ -24,7 +24,7 @@ int redis_table_init(struct redis_table *table)
 
 static void entry_free(struct redis_entry *entry)
 {
-	free(entry->target);
+	route_spec_release(entry->spec);
 	free(entry);
 }
 
@@ -104,24 +104,17 @@ static struct redis_entry *add(struct redis_table *table, const char *fqdn)
 	return entry;
 }
 
-struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn, enum route_type type,
-				    const char *target)
+struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn, struct route_spec *spec)
 {
 	struct redis_entry *entry = redis_table_find(table, fqdn);
-	char *copy = target ? strdup(target) : NULL;
 
-	if (target && !copy)
-		return NULL;
 	if (!entry)
 		entry = add(table, fqdn);
-	if (!entry) {
-		free(copy);
+	if (!entry)
 		return NULL;
-	}
-	free(entry->target);
-	entry->target = copy;
-	entry->type = type;
-	entry->deleted = !target;
+	route_spec_hold(spec);
+	route_spec_release(entry->spec);
+	entry->spec = spec;
 	return entry;
 }
 
@@ -138,9 +131,9 @@ void redis_table_remove(struct redis_table *table, struct redis_entry *entry)
 	entry_free(entry);
 }
 
-bool redis_entry_says(const struct redis_entry *entry, enum route_type type, const char *target)
+bool redis_entry_says(const struct redis_entry *entry, const struct route_spec *spec)
 {
-	if (!target || !entry || entry->deleted)
-		return !target && (!entry || entry->deleted);
-	return entry->type == type && strcmp(entry->target, target) == 0;
+	const struct route_spec *said = entry ? entry->spec : NULL;
+
+	return said && spec ? route_spec_equal(said, spec) : !said && !spec;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * redis_table: names and what is known of each, in the order of their arrival.
- * Owned by one thread, no lock. Names and targets have been checked; their
- * choice is still others', so the hash has a random key.
+ * Owned by one thread, no lock. Names have been checked; their choice is still
+ * others', so the hash has a random key.
  */
 #ifndef SLUICE_REDIS_TABLE_H
 #define SLUICE_REDIS_TABLE_H
@@ -16,13 +16,11 @@
 struct redis_entry {
 	struct redis_entry *chain;     /* of its bucket */
 	struct redis_entry *before, *after; /* in order of arrival */
-	bool deleted;                  /* known not to be; type and target mean nothing */
-	enum route_type type;
+	struct route_spec *spec;       /* NULL: deleted, known not to be */
 	/* Of writes only: */
 	bool queued;                   /* its value has yet to be sent */
 	unsigned replies_due, echoes_due; /* of transactions that were sent */
 	uint64_t sent_ns;              /* the last of them */
-	char *target;
 	char fqdn[];
 };
 
@@ -38,12 +36,11 @@ void redis_table_end(struct redis_table *table);     /* frees all; init may foll
 
 struct redis_entry *redis_table_find(const struct redis_table *table, const char *fqdn);
 
-/* Adds, or replaces the value of; target NULL: deleted. NULL: no memory, nothing changed. */
-struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn, enum route_type type,
-				    const char *target);
+/* Adds, or replaces the spec of, by a reference of its own; NULL: deleted. NULL: no memory, nothing changed. */
+struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn, struct route_spec *spec);
 void redis_table_remove(struct redis_table *table, struct redis_entry *entry);
 
 /* Whether the entry says just that. entry may be NULL: it says "deleted". */
-bool redis_entry_says(const struct redis_entry *entry, enum route_type type, const char *target);
+bool redis_entry_says(const struct redis_entry *entry, const struct route_spec *spec);
 
 #endif

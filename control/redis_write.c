@@ -54,32 +54,53 @@ bool redis_writes_late(const struct redis *redis, uint64_t now_ns)
 	return false;
 }
 
+/* Which hash a route stands in, and its value there, to be freed; NULL: no memory. */
+static char *value_of(const struct route_spec *spec, enum redis_hash *hash)
+{
+	if (!route_spec_is_plain(spec)) {
+		*hash = REDIS_HASH_OURS;
+		return redis_value_write(spec);
+	}
+	*hash = spec->type == ROUTE_SIMPLE ? REDIS_HASH_SIMPLE : REDIS_HASH_AGONES;
+	return strdup(spec->targets[0].text);
+}
+
+/* HSET in one hash (REDIS_HASHES: in none), HDEL from the others. */
+static int send_hashes(struct redis *redis, const char *fqdn, enum redis_hash in, const char *value)
+{
+	int error = 0;
+
+	for (enum redis_hash hash = 0; hash < REDIS_HASHES && !error; hash++) {
+		const char *set[] = { "HSET", redis_keys[hash], fqdn, value };
+		const char *unset[] = { "HDEL", redis_keys[hash], fqdn };
+
+		error = hash == in ? redis_send_more(redis, 4, set) : redis_send_more(redis, 3, unset);
+	}
+	return error;
+}
+
 /* The transaction of redis.h. Ours goes first: who hears it knows that Porter's, right behind it, is the same. */
 static int send_write(struct redis *redis, struct redis_entry *entry)
 {
-	const char *target = entry->deleted ? NULL : entry->target;
-	bool simple = entry->type == ROUTE_SIMPLE;
-	char *ours = redis_message_write(entry->fqdn, entry->type, target, redis->origin);
-	char *porters = target ? redis_message_write(entry->fqdn, entry->type, target, NULL) : NULL;
+	bool porters_too = entry->spec && route_spec_is_plain(entry->spec);
+	enum redis_hash in = REDIS_HASHES;
+	char *value = entry->spec ? value_of(entry->spec, &in) : NULL;
+	char *ours = redis_message_write(entry->fqdn, entry->spec, redis->origin);
+	char *porters = porters_too ? redis_message_write(entry->fqdn, entry->spec, NULL) : NULL;
 	const char *multi[] = { "MULTI" }, *exec[] = { "EXEC" };
 	const char *publish[] = { "PUBLISH", redis->own_channel, ours };
 	const char *publish_porters[] = { "PUBLISH", redis->channel, porters };
-	const char *set[] = { "HSET", simple ? REDIS_KEY_SIMPLE : REDIS_KEY_AGONES, entry->fqdn, target };
-	const char *unset[] = { "HDEL", simple ? REDIS_KEY_AGONES : REDIS_KEY_SIMPLE, entry->fqdn };
-	const char *unset_too[] = { "HDEL", simple ? REDIS_KEY_SIMPLE : REDIS_KEY_AGONES, entry->fqdn };
 	int error = -ENOMEM;
 
-	if (!ours || (target && !porters))
+	if (!ours || (porters_too && !porters) || (entry->spec && !value))
 		goto out;
-	/* MULTI, EXEC, and what is queued between them: 6 answers, or 5. */
-	error = redis_send(redis, REDIS_WRITE, target ? 6 : 5, entry, 1, multi);
+	/* MULTI, EXEC, and what is queued between them. */
+	error = redis_send(redis, REDIS_WRITE, 3 + REDIS_HASHES + porters_too, entry, 1, multi);
 	if (!error)
 		error = redis_send_more(redis, 3, publish);
 	if (!error)
-		error = target ? redis_send_more(redis, 4, set) : redis_send_more(redis, 3, unset_too);
-	if (!error)
-		error = redis_send_more(redis, 3, unset);
-	if (!error && target)
+		error = send_hashes(redis, entry->fqdn, in, value);
+	if (!error && porters_too)
 		error = redis_send_more(redis, 3, publish_porters);
 	if (!error)
 		error = redis_send_more(redis, 1, exec);
@@ -88,6 +109,7 @@ static int send_write(struct redis *redis, struct redis_entry *entry)
 	entry->echoes_due++;
 	entry->sent_ns = redis_now_ns();
 out:
+	free(value);
 	free(ours);
 	free(porters);
 	return error;
@@ -168,34 +190,33 @@ int redis_write_reply(struct redis *redis, struct redis_expected *expected, cons
 
 /* --- from the caller ----------------------------------------------------------------------------- */
 
-static int write_queue(struct redis *redis, const char *fqdn, enum route_type type, const char *target)
+static int write_queue(struct redis *redis, const char *fqdn, struct route_spec *spec)
 {
 	struct redis_entry *entry = redis_table_find(&redis->writes, fqdn);
 
-	if (!entry && redis->phase == REDIS_READY &&
-	    redis_entry_says(redis_table_find(&redis->held, fqdn), type, target))
+	if (!entry && redis->phase == REDIS_READY && redis_entry_says(redis_table_find(&redis->held, fqdn), spec))
 		return 0;
 	if (!entry && redis->writes.count >= redis->options.writes_max) {
 		redis->stats.writes_dropped++;
 		return -ENOSPC;
 	}
-	entry = redis_table_put(&redis->writes, fqdn, type, target);
+	entry = redis_table_put(&redis->writes, fqdn, spec);
 	if (!entry)
 		return -ENOMEM;
 	entry->queued = true;
 	/* Beyond routes_max it is only not recognised when it comes back. */
-	redis_know(&redis->held, redis->options.routes_max, fqdn, type, target);
+	redis_know(&redis->held, redis->options.routes_max, fqdn, spec);
 	/* Sent from redis_handle, which the caller's wait comes to at once: one place where connections fail. */
 	redis_wake(redis);
 	return 0;
 }
 
-int redis_set(struct redis *redis, const char *fqdn, enum route_type type, const char *target)
+int redis_set(struct redis *redis, const char *fqdn, struct route_spec *spec)
 {
-	return write_queue(redis, fqdn, type, target);
+	return write_queue(redis, fqdn, spec);
 }
 
 int redis_delete(struct redis *redis, const char *fqdn)
 {
-	return write_queue(redis, fqdn, ROUTE_SIMPLE, NULL);
+	return write_queue(redis, fqdn, NULL);
 }

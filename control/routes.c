@@ -19,8 +19,7 @@ enum { LEVELS_MAX = 16 }; /* at 1/4 a level: for 4^16 routes */
 struct node {
 	struct routes_route route;
 	bool in_file;                  /* the file named it when it was read last, ... */
-	enum route_type file_type;     /* ... with this type and target */
-	char file_target[ROUTES_TARGET_MAX + 1];
+	struct route_spec *file_spec;  /* ... and this is what it said */
 	uint64_t reload;               /* number of the last reload that named it */
 	unsigned levels;
 	struct node *next[];
@@ -30,6 +29,7 @@ struct routes {
 	pthread_mutex_t lock;
 	struct node *head;             /* LEVELS_MAX levels, no route */
 	size_t count, max;
+	size_t mortal;                 /* routes that expire */
 	uint64_t version, reload;
 	uint32_t random;
 	struct {
@@ -39,7 +39,6 @@ struct routes {
 	unsigned listener_count;
 };
 
-static const char *const type_names[] = { [ROUTE_SIMPLE] = "simple", [ROUTE_AGONES] = "agones" };
 static const char *const origin_names[] = {
 	[ROUTES_FILE] = "file",
 	[ROUTES_API] = "api",
@@ -47,47 +46,20 @@ static const char *const origin_names[] = {
 	[ROUTES_ALLOCATED] = "allocated",
 };
 
-const char *routes_type_name(enum route_type type)
-{
-	return type_names[type];
-}
-
 const char *routes_origin_name(enum routes_origin origin)
 {
 	return origin_names[origin];
 }
 
-/* --- what users write ------------------------------------------------------------------------------ */
-
-static const char *simple_check(const char *target, struct config_address *address)
+const char *routes_name(const char *fqdn, char name[static CONFIG_FQDN_MAX + 1])
 {
-	if (config_address_parse(target, address) < 0)
-		return "target: must be IP:PORT or [IPv6]:PORT";
-	return config_address_is_unicast(&address->addr) ? NULL : "target: must be the address of one host";
-}
+	char *lower = NULL;
+	const char *must = config_value_fqdn(fqdn, &lower);
 
-const char *routes_check(const char *fqdn, enum route_type type, const char *target, struct routes_route *route)
-{
-	struct config_address address = { 0 };
-	char *name = NULL;
-	const char *error;
-
-	if (strlen(target) > ROUTES_TARGET_MAX)
-		return "target: must be at most 63 characters";
-	if (type == ROUTE_SIMPLE)
-		error = simple_check(target, &address);
-	else
-		error = config_value_fleet_check(target) ? "target: must be a fleet's name: 1 to 63 letters, digits, - _ and ."
-							 : NULL;
-	if (error)
-		return error;
-	if (config_value_fqdn(fqdn, &name) || !name)
-		return "fqdn: must be a name, *.NAME or *";
-	snprintf(route->fqdn, sizeof(route->fqdn), "%s", name);
-	free(name);
-	snprintf(route->target, sizeof(route->target), "%s", target);
-	route->type = type;
-	route->address = address;
+	if (must)
+		return must;
+	snprintf(name, CONFIG_FQDN_MAX + 1, "%s", lower);
+	free(lower);
 	return NULL;
 }
 
@@ -151,19 +123,38 @@ static void tell(struct routes *routes, const char *fqdn, const struct routes_ro
 		routes->listeners[i].call(routes->listeners[i].context, fqdn, route);
 }
 
+static void spec_set(struct routes *routes, struct node *node, struct route_spec *spec)
+{
+	routes->mortal -= node->route.spec && node->route.spec->expires_s;
+	routes->mortal += spec && spec->expires_s;
+	route_spec_hold(spec);
+	route_spec_release(node->route.spec);
+	node->route.spec = spec;
+}
+
 static void node_set(struct routes *routes, struct node *node, const struct routes_route *route)
 {
-	node->route = *route;
+	spec_set(routes, node, route->spec);
+	memcpy(node->route.fqdn, route->fqdn, sizeof(node->route.fqdn));
+	node->route.origin = route->origin;
 	node->route.version = ++routes->version;
 	tell(routes, node->route.fqdn, &node->route);
+}
+
+static void node_free(struct node *node)
+{
+	route_spec_release(node->route.spec);
+	route_spec_release(node->file_spec);
+	free(node);
 }
 
 static void node_remove(struct routes *routes, struct node *node, struct node *before[LEVELS_MAX])
 {
 	link_out(routes, node, before);
 	routes->version++;
+	spec_set(routes, node, NULL);
 	tell(routes, node->route.fqdn, NULL);
-	free(node);
+	node_free(node);
 }
 
 /* --- the store -------------------------------------------------------------------------------------- */
@@ -191,7 +182,7 @@ void routes_free(struct routes *routes)
 		return;
 	for (struct node *node = routes->head, *next; node; node = next) {
 		next = node->next[0];
-		free(node);
+		node_free(node);
 	}
 	pthread_mutex_destroy(&routes->lock);
 	free(routes);
@@ -246,10 +237,20 @@ bool routes_get(struct routes *routes, const char *fqdn, struct routes_route *ro
 
 	pthread_mutex_lock(&routes->lock);
 	node = find(routes, fqdn, before);
-	if (node)
+	if (node) {
 		*route = node->route;
+		route_spec_hold(route->spec);
+	}
 	pthread_mutex_unlock(&routes->lock);
 	return node != NULL;
+}
+
+void routes_end(struct routes_route *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		route_spec_release(list[i].spec);
+		list[i].spec = NULL;
+	}
 }
 
 size_t routes_list(struct routes *routes, const char *after, struct routes_route *list, size_t max)
@@ -259,8 +260,10 @@ size_t routes_list(struct routes *routes, const char *after, struct routes_route
 
 	pthread_mutex_lock(&routes->lock);
 	node = find(routes, after, before);
-	for (node = node ? node->next[0] : before[0]->next[0]; node && n < max; node = node->next[0])
-		list[n++] = node->route;
+	for (node = node ? node->next[0] : before[0]->next[0]; node && n < max; node = node->next[0]) {
+		list[n] = node->route;
+		route_spec_hold(list[n++].spec);
+	}
 	pthread_mutex_unlock(&routes->lock);
 	return n;
 }
@@ -275,17 +278,36 @@ size_t routes_count(struct routes *routes)
 	return count;
 }
 
+size_t routes_expire(struct routes *routes, uint64_t now_s)
+{
+	size_t expired = 0;
+
+	pthread_mutex_lock(&routes->lock);
+	for (struct node *node = routes->head->next[0], *next; node && routes->mortal > 0; node = next) {
+		struct node *before[LEVELS_MAX];
+
+		next = node->next[0];
+		if (node->route.spec->expires_s == 0 || node->route.spec->expires_s > now_s)
+			continue;
+		find(routes, node->route.fqdn, before);
+		node_remove(routes, node, before);
+		expired++;
+	}
+	pthread_mutex_unlock(&routes->lock);
+	return expired;
+}
+
 /* --- the file --------------------------------------------------------------------------------------- */
 
 static bool file_said_so(const struct node *node, const struct config_route *route)
 {
-	return node->in_file && node->file_type == route->type && strcmp(node->file_target, route->target) == 0;
+	return node->in_file && route_spec_equal(node->file_spec, route->spec);
 }
 
 static void file_route_set(struct routes *routes, const struct config_route *from, struct node *spare,
 			   struct routes_tally *tally)
 {
-	struct routes_route route = { .type = from->type, .address = from->address, .origin = ROUTES_FILE };
+	struct routes_route route = { .spec = from->spec, .origin = ROUTES_FILE };
 	struct node *before[LEVELS_MAX], *node = find(routes, from->fqdn, before);
 
 	if (!node) {
@@ -299,11 +321,11 @@ static void file_route_set(struct routes *routes, const struct config_route *fro
 		return;
 	}
 	snprintf(route.fqdn, sizeof(route.fqdn), "%s", from->fqdn);
-	snprintf(route.target, sizeof(route.target), "%s", from->target);
 	node_set(routes, node, &route);
 	node->in_file = true;
-	node->file_type = from->type;
-	snprintf(node->file_target, sizeof(node->file_target), "%s", from->target);
+	route_spec_hold(from->spec);
+	route_spec_release(node->file_spec);
+	node->file_spec = from->spec;
 	tally->set++;
 }
 

@@ -2,7 +2,7 @@
 /*
  * routes: all routes that the control process knows, by name in order. Any
  * thread: a lock inside. Names are lower case, as config_value_fqdn leaves
- * them. What it is given has been checked (routes_check).
+ * them. What it is given has been checked (routes_name, route_spec.h).
  */
 #ifndef SLUICE_ROUTES_H
 #define SLUICE_ROUTES_H
@@ -15,7 +15,6 @@
 
 enum {
 	ROUTES_MAX = 1 << 20,
-	ROUTES_TARGET_MAX = 63,        /* characters: an address and port, or the name of a fleet */
 };
 
 enum routes_origin {
@@ -27,9 +26,7 @@ enum routes_origin {
 
 struct routes_route {
 	char fqdn[CONFIG_FQDN_MAX + 1];
-	enum route_type type;
-	char target[ROUTES_TARGET_MAX + 1]; /* as written */
-	struct config_address address; /* ROUTE_SIMPLE: target parsed */
+	struct route_spec *spec;
 	enum routes_origin origin;
 	uint64_t version;              /* of the store when this was set: later changes have higher ones */
 };
@@ -40,26 +37,31 @@ struct routes;
 struct routes *routes_new(size_t max);
 void routes_free(struct routes *routes);
 
-/*
- * Fills in *route from what a user wrote; fqdn in any case. NULL, or what is
- * wrong with it: "fqdn: must ...", for the user to read. origin and version are
- * left alone.
- */
-const char *routes_check(const char *fqdn, enum route_type type, const char *target, struct routes_route *route);
+/* A name as the store has it, from one in any case. NULL, or what it must be. */
+const char *routes_name(const char *fqdn, char name[static CONFIG_FQDN_MAX + 1]);
 
-/* Adds, or replaces the one of its name, whatever its origin. 0, -ENOSPC or -ENOMEM: nothing changed. */
+/*
+ * Adds, or replaces the one of its name, whatever its origin. The store takes a
+ * reference of its own. 0, -ENOSPC or -ENOMEM: nothing changed.
+ */
 int routes_set(struct routes *routes, const struct routes_route *route);
 
 /* 0 or -ENOENT. */
 int routes_remove(struct routes *routes, const char *fqdn);
 
-/* False: there is none. */
+/* A copy, to be ended by routes_end. False: there is none. */
 bool routes_get(struct routes *routes, const char *fqdn, struct routes_route *route);
 
-/* Up to `max` routes whose names come after `after` ("": from the first), in order. How many. */
+/* Gives back what a copy, or each of a list, holds. */
+void routes_end(struct routes_route *list, size_t count);
+
+/* Up to `max` routes whose names come after `after` ("": from the first), in order, to be ended. How many. */
 size_t routes_list(struct routes *routes, const char *after, struct routes_route *list, size_t max);
 
 size_t routes_count(struct routes *routes);
+
+/* Removes those whose time is over (CLOCK_REALTIME, seconds). How many. Cheap while none has one. */
+size_t routes_expire(struct routes *routes, uint64_t now_s);
 
 struct routes_tally {
 	size_t set, removed, unchanged;
@@ -81,7 +83,6 @@ enum { ROUTES_LISTENERS_MAX = 4 };
 typedef void routes_listener(void *context, const char *fqdn, const struct routes_route *route);
 int routes_listen(struct routes *routes, routes_listener *listener, void *context);
 
-const char *routes_type_name(enum route_type type);
 const char *routes_origin_name(enum routes_origin origin);
 
 #endif

@@ -157,6 +157,7 @@ static void name_routes(struct routes *routes, struct found *found, size_t count
 				json_object_set_new(at->json, "route", json_string(page[i].fqdn));
 		}
 		memcpy(after, page[n - 1].fqdn, sizeof(after));
+		routes_end(page, n);
 	}
 	free(page);
 }
@@ -253,6 +254,36 @@ json_t *sessions_backends(const struct state *state, uint32_t after, unsigned li
 	}
 	free(sessions);
 	return page_json("backends", list, slot < state->backend_slots ? slot : 0);
+}
+
+static bool is_target(const struct state *state, uint32_t slot, const struct protocol_route *route)
+{
+	struct backend backend;
+
+	if (slot >= state->backend_slots || !entry_read(&state->backends[slot], &backend, sizeof(backend), NULL))
+		return false;
+	for (unsigned i = 0; i < route->count; i++)
+		if (addr_equal(&route->targets[i].address, &backend.address) &&
+		    route->targets[i].port_be == backend.port_be)
+			return true;
+	return false;
+}
+
+size_t sessions_of_route(const struct state *state, uint32_t route, const struct protocol_route *keep,
+			 void (*call)(void *context, uint32_t slot, uint32_t generation), void *context)
+{
+	size_t count = 0;
+
+	for (uint32_t slot = 0; slot < state->session_slots; slot++) {
+		struct session session;
+
+		if (!session_read(state, slot, &session) || session.route != route ||
+		    is_target(state, session.backend, keep))
+			continue;
+		call(context, slot, session.generation);
+		count++;
+	}
+	return count;
 }
 
 bool sessions_id_parse(const char *text, uint32_t *slot, uint32_t *generation)

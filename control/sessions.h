@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "control/protocol.h"
 #include "control/routes.h"
 #include "userspace/state.h"
 
@@ -36,6 +37,13 @@ json_t *sessions_by_path(const struct state *state, struct routes *routes, const
 
 /* {"backends": [...], "next": ...} */
 json_t *sessions_backends(const struct state *state, uint32_t after, unsigned limit);
+
+/*
+ * Calls for each session of a route (protocol_route_id) whose backend is none of
+ * the targets of `keep`. How many there are.
+ */
+size_t sessions_of_route(const struct state *state, uint32_t route, const struct protocol_route *keep,
+			 void (*call)(void *context, uint32_t slot, uint32_t generation), void *context);
 
 /* An id as listings have it: "<slot>-<generation>". False: it is none. */
 bool sessions_id_parse(const char *text, uint32_t *slot, uint32_t *generation);

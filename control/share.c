@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -76,15 +77,16 @@ static void on_change(void *context, const char *fqdn, const struct routes_route
 
 static void send_one(struct share *share, const char *fqdn)
 {
-	struct routes_route route;
+	struct routes_route route = { .spec = NULL };
 	int error;
 
 	if (!routes_get(share->routes, fqdn, &route))
 		error = redis_delete(share->redis, fqdn);
 	else if (route.origin == ROUTES_API || route.origin == ROUTES_ALLOCATED)
-		error = redis_set(share->redis, fqdn, route.type, route.target);
+		error = redis_set(share->redis, fqdn, route.spec);
 	else
-		return; /* Redis or the file have changed it since */
+		error = 0; /* Redis or the file have changed it since */
+	routes_end(&route, 1);
 	if (error)
 		log_warnx("redis: route %s is not shared: %s", fqdn, strerror(-error));
 }
@@ -111,17 +113,17 @@ static void queue_send(struct share *share)
 
 /* --- from Redis to the store ------------------------------------------------------------------------- */
 
-static void route_take(struct share *share, const struct routes_route *route)
+static void route_take(struct share *share, const char *fqdn, struct route_spec *spec)
 {
-	struct routes_route taken = *route;
+	struct routes_route route = { .spec = spec, .origin = ROUTES_REDIS };
 	int error;
 
-	taken.origin = ROUTES_REDIS;
+	snprintf(route.fqdn, sizeof(route.fqdn), "%s", fqdn);
 	share->applying = true;
-	error = routes_set(share->routes, &taken);
+	error = routes_set(share->routes, &route);
 	share->applying = false;
 	if (error)
-		log_warnx("redis: route %s: %s", route->fqdn, strerror(-error));
+		log_warnx("redis: route %s: %s", fqdn, strerror(-error));
 }
 
 static void route_drop(struct share *share, const char *fqdn)
@@ -177,10 +179,10 @@ static void on_snapshot_begin(void *context)
 	told_clear(context);
 }
 
-static void on_snapshot_route(void *context, const struct routes_route *route)
+static void on_snapshot_route(void *context, const char *fqdn, struct route_spec *spec)
 {
-	told_add(context, route->fqdn);
-	route_take(context, route);
+	told_add(context, fqdn);
+	route_take(context, fqdn, spec);
 }
 
 /* Routes that had come from Redis and are not there any more. */
@@ -201,14 +203,15 @@ static void on_snapshot_end(void *context)
 			gone++;
 		}
 		memcpy(after, page[n - 1].fqdn, sizeof(after));
+		routes_end(page, n);
 	}
 	told_clear(share);
 	log_infox("redis: %zu routes loaded, %zu gone", count, gone);
 }
 
-static void on_changed(void *context, const struct routes_route *route)
+static void on_changed(void *context, const char *fqdn, struct route_spec *spec)
 {
-	route_take(context, route);
+	route_take(context, fqdn, spec);
 }
 
 static void on_deleted(void *context, const char *fqdn)

@@ -166,6 +166,19 @@ void control_socket_reload(struct control_socket *control)
 		log_warnx("reload: the control process is busy; send it SIGHUP itself");
 }
 
+void control_socket_ask(const struct control_socket *control, const struct question *question)
+{
+	struct protocol_message message = {
+		.type = PROTOCOL_ASK,
+		.ask = { .id = question->id, .client = question->client, .client_port_be = question->client_port_be },
+	};
+
+	if (!control->greeted)
+		return;
+	snprintf(message.text, sizeof(message.text), "%s", question->route);
+	send_message(control, &message, NULL, 0);
+}
+
 /* --- receiving -------------------------------------------------------------------------------------- */
 
 /* False: the connection is to end. */
@@ -194,7 +207,7 @@ static bool greet(struct control_socket *control, struct relay *relay, struct pr
 
 static void take_route(struct control_socket *control, struct relay *relay, const struct protocol_message *message)
 {
-	int error = relay_route_set(relay, message->text, &message->route.address, message->route.port_be);
+	int error = relay_route_set(relay, message->text, &message->route);
 	struct protocol_message refused = { .type = PROTOCOL_ROUTE_REFUSED, .refused.error = -error };
 
 	if (!error)
@@ -215,6 +228,20 @@ static void end_session(struct relay *relay, const struct protocol_session *want
 	command.session.slot = wanted->slot;
 	command.session.generation = wanted->generation;
 	worker_command(&relay->workers[session.owner], &command); /* full: the operator sees it still there */
+}
+
+/* A full ring loses it: the worker asks again, and the control process knows the answer then. */
+static void take_answer(struct relay *relay, const struct protocol_answer *answer)
+{
+	struct worker_command command = { .type = WORKER_ANSWER, .answer = { answer->id, SLOT_NONE } };
+	uint32_t worker = question_worker(answer->id);
+
+	if (worker >= relay->worker_count)
+		return;
+	if (!answer->error &&
+	    relay_backend(relay, &answer->address, answer->port_be, &command.answer.backend) != 0)
+		command.answer.backend = SLOT_NONE;
+	worker_command(&relay->workers[worker], &command);
 }
 
 static bool take(struct control_socket *control, struct relay *relay, struct protocol_message *message)
@@ -245,9 +272,13 @@ static bool take(struct control_socket *control, struct relay *relay, struct pro
 	case PROTOCOL_RELOAD:
 		reload_run(relay);
 		return true;
+	case PROTOCOL_ANSWER:
+		take_answer(relay, &message->answer);
+		return true;
 	case PROTOCOL_HELLO:
 	case PROTOCOL_MAPS:
 	case PROTOCOL_ROUTE_REFUSED:
+	case PROTOCOL_ASK:
 	case PROTOCOL_TYPES:
 		break;
 	}

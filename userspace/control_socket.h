@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 struct relay;
+struct question;
 struct protocol_message;
 
 struct control_socket {
@@ -31,6 +32,9 @@ void control_socket_close(struct control_socket *socket);
 void control_socket_serve(struct control_socket *socket, struct relay *relay);
 
 bool control_socket_connected(const struct control_socket *socket);
+
+/* Asks for a client's backend; lost without a control process, or one that is busy: workers ask again. */
+void control_socket_ask(const struct control_socket *socket, const struct question *question);
 
 /* The relay was told to read its configuration again: so should the control process. */
 void control_socket_reload(struct control_socket *socket);

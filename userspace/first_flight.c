@@ -10,6 +10,9 @@
 
 #include "forwarder.h"
 
+/* Less asks a busy control process the same again; more makes a client wait so long after one that was lost. */
+enum { ASK_AGAIN_NS = 500 * 1000 * 1000 };
+
 static const enum drop_reason hello_drops[] = {
 	[HELLO_NOT_INITIAL] = DROP_NOT_INITIAL,
 	[HELLO_UNSUPPORTED_VERSION] = DROP_UNSUPPORTED_VERSION,
@@ -89,9 +92,62 @@ static void note_session(struct forwarder *f, const struct tuple *tuple, uint32_
 	ring_push(f->notes);
 }
 
+/* --- which backend --------------------------------------------------------------------------------- */
+
+static const char *name_of(const struct hello *hello)
+{
+	return hello->name[0] ? hello->name : NULL;
+}
+
+enum choice { CHOICE_BACKEND, CHOICE_ASK, CHOICE_NONE };
+
+/* Nothing on the way translates between the families. */
+static bool families_match(const struct forwarder *f, const struct tuple *tuple, uint32_t backend)
+{
+	return addr_is_v4(&tuple->client) == addr_is_v4(&f->state->backends[backend].address);
+}
+
+/* What a name leads to for this client. CHOICE_NONE: *reason says why; else *route is set. */
+static enum choice choose(struct forwarder *f, const struct tuple *tuple, const char *name, struct destination *to,
+			  const struct route **route, enum drop_reason *reason)
+{
+	*route = route_lookup(f->routes, name);
+	if (!*route) {
+		*reason = DROP_NO_ROUTE;
+		return CHOICE_NONE;
+	}
+	*to = (struct destination){ .backend = SLOT_NONE, .route = (*route)->id, .pinned = (*route)->pinned };
+	if ((*route)->ask)
+		return CHOICE_ASK;
+	to->backend = route_choose(*route, &tuple->client, tuple->client_port_be);
+	if (to->backend == SLOT_NONE)
+		*reason = DROP_NO_BACKEND;
+	else if (!families_match(f, tuple, to->backend))
+		*reason = DROP_FAMILY_MISMATCH;
+	else
+		return CHOICE_BACKEND;
+	return CHOICE_NONE;
+}
+
+/* A full ring, or nobody there to answer: it is asked again. */
+static void ask(struct forwarder *f, struct flight *flight, const struct route *route)
+{
+	struct question *question = ring_space(f->questions);
+
+	flight->asked_ns = f->now_ns;
+	if (!question)
+		return;
+	question->id = (uint64_t)f->worker << 56 | flight_id(&f->flights, flight);
+	question->client = flight->tuple.client;
+	question->client_port_be = flight->tuple.client_port_be;
+	snprintf(question->route, sizeof(question->route), "%s", route->fqdn);
+	ring_push(f->questions);
+	f->counters->events[EVENT_QUESTION]++;
+}
+
 /* A session of this flight, if the way to the client is known. *session_slot is set with SESSION_OK only. */
 static enum nexthop_verdict open_session(struct forwarder *f, const struct tuple *tuple, const struct hello *hello,
-					 uint32_t client_scid, uint32_t backend, uint32_t route,
+					 uint32_t client_scid, const struct destination *to,
 					 enum session_verdict *verdict, uint32_t *session_slot)
 {
 	struct session session;
@@ -100,15 +156,16 @@ static enum nexthop_verdict open_session(struct forwarder *f, const struct tuple
 
 	if (way != NEXTHOP_FOUND)
 		return way;
-	*verdict = session_open(&f->sessions, tuple, &hello->original_dcid, backend, route, nexthop, f->now_s,
-				session_slot);
+	*verdict = session_open(&f->sessions, tuple, &hello->original_dcid, to, nexthop, f->now_s, session_slot);
 	if (*verdict == SESSION_OK && session_read(f->state, *session_slot, &session)) {
-		note_session(f, tuple, backend, hello->name);
+		note_session(f, tuple, to->backend, hello->name);
 		session.client_scid = client_scid;
 		session_write(&f->sessions, *session_slot, &session);
 	}
 	return way;
 }
+
+/* --- flights --------------------------------------------------------------------------------------- */
 
 /* Copies the frame in hand into the flight; the frame itself is done with. */
 static void hold(struct forwarder *f, struct flight *flight, struct arrival *a)
@@ -132,44 +189,57 @@ static struct flight *flight_new(struct forwarder *f, const struct tuple *tuple,
 	return flight;
 }
 
+/* The flight, if there is one, and the frame in hand come to nothing. */
+static void give_up(struct forwarder *f, struct arrival *a, struct flight *flight, enum drop_reason reason)
+{
+	if (flight)
+		flight_close(&f->flights, flight);
+	forwarder_drop(f, a->frame, reason);
+}
+
+/* What the frame in hand and those held before it wait for. */
+static struct flight *wait_for(struct forwarder *f, struct arrival *a, struct flight *flight, uint32_t client_scid,
+			       const struct destination *to, enum flight_wait wait)
+{
+	if (!flight)
+		flight = flight_new(f, &a->tuple, client_scid);
+	flight->to = *to;
+	flight_wait(&f->flights, flight, wait);
+	hold(f, flight, a);
+	return flight;
+}
+
 /*
- * The SNI is known: route, session, and off. flight: what is held, or NULL
- * when the first datagram told everything. The frame in hand comes last.
+ * The ClientHello is complete: route, session, and off. flight: what is held,
+ * or NULL when the first datagram told everything. The frame in hand comes last.
  */
-static void decide(struct forwarder *f, struct arrival *a, struct flight *flight, uint32_t client_scid,
-		   const char *name)
+static void decide(struct forwarder *f, struct arrival *a, struct flight *flight, uint32_t client_scid)
 {
 	const struct hello *hello = flight ? &flight->hello : f->scratch;
-	const struct route *route = route_lookup(f->routes, name);
 	enum session_verdict verdict = SESSION_OK;
+	const struct route *route;
 	enum nexthop_verdict way;
+	struct destination to;
+	enum drop_reason reason;
 	uint32_t slot;
 
-	if (!route) {
-		if (flight)
-			flight_close(&f->flights, flight);
-		forwarder_drop(f, a->frame, DROP_NO_ROUTE);
+	switch (choose(f, &a->tuple, name_of(hello), &to, &route, &reason)) {
+	case CHOICE_NONE:
+		give_up(f, a, flight, reason);
 		return;
-	}
-	/* Nothing on the way translates between the families. */
-	if (addr_is_v4(&a->tuple.client) != addr_is_v4(&f->state->backends[route->backend].address)) {
-		if (flight)
-			flight_close(&f->flights, flight);
-		forwarder_drop(f, a->frame, DROP_FAMILY_MISMATCH);
+	case CHOICE_ASK:
+		ask(f, wait_for(f, a, flight, client_scid, &to, FLIGHT_ANSWER), route);
 		return;
+	case CHOICE_BACKEND:
+		break;
 	}
-	way = open_session(f, &a->tuple, hello, client_scid, route->backend, route->id, &verdict, &slot);
+	way = open_session(f, &a->tuple, hello, client_scid, &to, &verdict, &slot);
 	if (way == NEXTHOP_WANTED) {
-		if (!flight)
-			flight = flight_new(f, &a->tuple, client_scid);
-		flight_wait_nexthop(&f->flights, flight, route->id, route->backend);
-		hold(f, flight, a);
+		wait_for(f, a, flight, client_scid, &to, FLIGHT_NEXTHOP);
 		return;
 	}
 	if (way == NEXTHOP_NO_ROUTE || verdict != SESSION_OK) {
-		if (flight)
-			flight_close(&f->flights, flight);
-		forwarder_drop(f, a->frame, way == NEXTHOP_NO_ROUTE ? DROP_NO_NEXTHOP : forwarder_refusal(verdict));
+		give_up(f, a, flight, way == NEXTHOP_NO_ROUTE ? DROP_NO_NEXTHOP : forwarder_refusal(verdict));
 		return;
 	}
 	if (flight) {
@@ -187,17 +257,15 @@ bool first_flight_continue(struct forwarder *f, struct arrival *a, const struct 
 
 	if (!flight)
 		return false;
-	if (flight->wait == FLIGHT_NEXTHOP) {
+	if (flight->wait != FLIGHT_HELLO) {
 		hold(f, flight, a);
 		return true;
 	}
 	verdict = hello_feed(&flight->hello, f->crypto, a->payload, a->len);
 	switch (verdict) {
 	case HELLO_SNI:
-		decide(f, a, flight, flight->client_scid, flight->hello.name);
-		break;
 	case HELLO_NO_SNI:
-		decide(f, a, flight, flight->client_scid, NULL);
+		decide(f, a, flight, flight->client_scid);
 		break;
 	case HELLO_INCOMPLETE:
 	case HELLO_NOT_INITIAL: /* 0-RTT that nobody here can read: it waits for the rest */
@@ -241,10 +309,8 @@ void first_flight(struct forwarder *f, struct arrival *a, const struct quic_long
 	verdict = hello_feed(f->scratch, f->crypto, a->payload, a->len);
 	switch (verdict) {
 	case HELLO_SNI:
-		decide(f, a, NULL, client_scid, f->scratch->name);
-		break;
 	case HELLO_NO_SNI:
-		decide(f, a, NULL, client_scid, NULL);
+		decide(f, a, NULL, client_scid);
 		break;
 	case HELLO_INCOMPLETE:
 		hold(f, flight_new(f, &a->tuple, client_scid), a);
@@ -264,18 +330,20 @@ void first_flight_unknown_version(struct forwarder *f, struct arrival *a, const 
 	if (!may_open(f, a, packet))
 		return;
 	hello_begin(f->scratch, &packet->dcid);
-	decide(f, a, NULL, forwarder_scid_hash(f, &packet->scid), NULL);
+	decide(f, a, NULL, forwarder_scid_hash(f, &packet->scid));
 }
 
-/* The name is known, the next hop was not. */
-static void retry_waiting(struct forwarder *f, struct flight *flight)
+/* --- what flights waited for ----------------------------------------------------------------------- */
+
+/* The backend is known; the way to the client was not, or is asked for now. */
+static void try_to_open(struct forwarder *f, struct flight *flight)
 {
 	enum session_verdict verdict = SESSION_OK;
 	enum nexthop_verdict way;
 	uint32_t slot;
 
-	way = open_session(f, &flight->tuple, &flight->hello, flight->client_scid, flight->backend, flight->route, &verdict,
-			   &slot);
+	flight_wait(&f->flights, flight, FLIGHT_NEXTHOP);
+	way = open_session(f, &flight->tuple, &flight->hello, flight->client_scid, &flight->to, &verdict, &slot);
 	if (way == NEXTHOP_WANTED)
 		return;
 	if (way == NEXTHOP_FOUND && verdict == SESSION_OK) {
@@ -287,17 +355,53 @@ static void retry_waiting(struct forwarder *f, struct flight *flight)
 	flight_close(&f->flights, flight);
 }
 
+/* No answer yet: the question or the answer may be lost, or the route is another by now. */
+static void ask_again(struct forwarder *f, struct flight *flight)
+{
+	const struct route *route;
+	enum drop_reason reason;
+
+	switch (choose(f, &flight->tuple, name_of(&flight->hello), &flight->to, &route, &reason)) {
+	case CHOICE_ASK:
+		ask(f, flight, route);
+		break;
+	case CHOICE_BACKEND:
+		try_to_open(f, flight);
+		break;
+	case CHOICE_NONE:
+		f->counters->drops[reason]++;
+		flight_close(&f->flights, flight);
+	}
+}
+
+void forwarder_answer(struct forwarder *f, uint64_t id, uint32_t backend)
+{
+	struct flight *flight = flight_of_id(&f->flights, id & ~(0xffull << 56));
+
+	if (!flight || flight->wait != FLIGHT_ANSWER || question_worker(id) != f->worker)
+		return;
+	if (backend != SLOT_NONE && families_match(f, &flight->tuple, backend)) {
+		flight->to.backend = backend;
+		try_to_open(f, flight);
+		return;
+	}
+	f->counters->drops[backend == SLOT_NONE ? DROP_NOT_ALLOCATED : DROP_FAMILY_MISMATCH]++;
+	flight_close(&f->flights, flight);
+}
+
 void first_flight_housekeeping(struct forwarder *f)
 {
 	struct flight *flight, *newer;
 
 	while ((flight = flight_oldest(&f->flights)) && f->now_ns - flight->opened_ns > f->pending_ns) {
-		f->counters->drops[DROP_PENDING_TIMEOUT]++;
+		f->counters->drops[flight->wait == FLIGHT_ANSWER ? DROP_NOT_ALLOCATED : DROP_PENDING_TIMEOUT]++;
 		flight_close(&f->flights, flight);
 	}
 	for (; flight && f->flights.waiting > 0; flight = newer) {
 		newer = flight_newer(&f->flights, flight);
 		if (flight->wait == FLIGHT_NEXTHOP)
-			retry_waiting(f, flight);
+			try_to_open(f, flight);
+		else if (flight->wait == FLIGHT_ANSWER && f->now_ns - flight->asked_ns > ASK_AGAIN_NS)
+			ask_again(f, flight);
 	}
 }

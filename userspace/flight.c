@@ -108,6 +108,7 @@ struct flight *flight_open(struct flight_table *table, const struct tuple *tuple
 	flight->opened_ns = now_ns;
 	flight->held_bytes = 0;
 	flight->wait = FLIGHT_HELLO;
+	flight->serial = ++table->serial ? table->serial : ++table->serial;
 	flight->hello = *hello;
 	bucket = bucket_of(table, tuple, &hello->original_dcid);
 	flight->bucket_next = *bucket;
@@ -139,19 +140,32 @@ void flight_close(struct flight_table *table, struct flight *flight)
 		table->newest = flight->older;
 	else
 		table->flights[flight->newer].older = flight->older;
-	if (flight->wait == FLIGHT_NEXTHOP)
+	if (flight->wait != FLIGHT_HELLO)
 		table->waiting--;
+	flight->serial = 0;
 	flight->bucket_next = table->free;
 	table->free = index;
 	table->used--;
 }
 
-void flight_wait_nexthop(struct flight_table *table, struct flight *flight, uint32_t route, uint32_t backend)
+void flight_wait(struct flight_table *table, struct flight *flight, enum flight_wait wait)
 {
-	flight->wait = FLIGHT_NEXTHOP;
-	flight->route = route;
-	flight->backend = backend;
-	table->waiting++;
+	if (flight->wait == FLIGHT_HELLO)
+		table->waiting++;
+	flight->wait = wait;
+}
+
+uint64_t flight_id(const struct flight_table *table, const struct flight *flight)
+{
+	return (uint64_t)flight->serial << 24 | index_of(table, flight);
+}
+
+struct flight *flight_of_id(struct flight_table *table, uint64_t id)
+{
+	uint32_t index = id & 0xffffff, serial = (uint32_t)(id >> 24);
+
+	/* A free flight has serial 0, which none is given. */
+	return index < table->count && serial && table->flights[index].serial == serial ? &table->flights[index] : NULL;
 }
 
 bool flight_hold(struct flight_table *table, struct flight *flight, const uint8_t *frame, uint16_t len_bytes,

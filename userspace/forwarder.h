@@ -44,6 +44,14 @@ struct session_note {
 	char name[HELLO_NAME_MAX + 1];   /* SNI; empty without */
 };
 
+/* From a worker to the steward: which backend for this client? (routes of type agones) */
+struct question {
+	uint64_t id;                     /* for forwarder_answer, with the worker in the top byte */
+	struct addr client;
+	__be16 client_port_be;
+	char route[ROUTE_NAME_MAX + 1];
+};
+
 struct forwarder {
 	struct state *state;
 	struct session_pool sessions;
@@ -60,6 +68,7 @@ struct forwarder {
 	struct ring *to_workers[WORKERS_MAX]; /* handovers; the own one is not used */
 	struct ring *to_steward;         /* nexthop_requests */
 	struct ring *notes;              /* session_notes; NULL: not wanted */
+	struct ring *questions;          /* questions, to the steward */
 	uint32_t worker, workers;
 	uint64_t pending_ns;             /* limits.pending_seconds */
 	uint64_t now_ns;                 /* CLOCK_MONOTONIC, read once a batch by the caller */
@@ -87,6 +96,18 @@ void forwarder_handle(struct forwarder *forwarder, struct frame *frame);
  * taken up under encryption). Only for paths that this worker owns.
  */
 void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *report);
+
+/*
+ * The backend that a question was for, SLOT_NONE: there is none. Nothing happens
+ * if nobody waits for it any more.
+ */
+void forwarder_answer(struct forwarder *forwarder, uint64_t id, uint32_t backend);
+
+/* The worker that asked. */
+static inline uint32_t question_worker(uint64_t id)
+{
+	return (uint32_t)(id >> 56);
+}
 
 /* Ends a session of this worker; nothing happens if the slot holds another by now. */
 void forwarder_session_end(struct forwarder *forwarder, uint32_t slot, uint32_t generation);

@@ -217,7 +217,7 @@ static int nexthops_start(struct relay *relay)
 
 static int routes_fill(struct relay *relay)
 {
-	size_t agones = 0;
+	size_t agones = 0, names = 0;
 
 	if (route_table_init(&relay->routes) < 0) {
 		log_errorx("route table: no memory");
@@ -233,21 +233,18 @@ static int routes_fill(struct relay *relay)
 		steward_renew_nexthops(relay); /* they have other slots now */
 	for (size_t i = 0; i < relay->config->route_count; i++) {
 		const struct config_route *route = &relay->config->routes[i];
-		int error;
+		int error = relay_route_set_file(relay, route);
 
-		if (route->type != ROUTE_SIMPLE) {
-			agones++;
-			continue;
-		}
-		error = relay_route_set(relay, route->fqdn, &route->address.addr, htons(route->address.port));
 		if (error) {
-			log_errorx("route %s: target %s: %s", route->fqdn, route->target, relay_route_error(error));
+			log_errorx("route %s: %s", route->fqdn, relay_route_error(error));
 			return -1;
 		}
+		agones += route->spec->type == ROUTE_AGONES;
+		names += route_spec_has_names(route->spec);
 	}
-	if (agones)
-		log_warnx("%zu route%s of type agones: there is no allocator client yet, nothing is routed by them", agones,
-			  agones == 1 ? "" : "s");
+	if (agones || names)
+		log_infox("routes of type agones: %zu, with names as targets: %zu: sluice-control finds their servers", agones,
+			  names);
 	return 0;
 }
 

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* relay_routes: a name's way to a server in the running relay: its backend, then its route. Steward thread. */
+/* relay_routes: a name's way to its servers in the running relay: their backends, then the route. Steward thread. */
 #ifndef SLUICE_RELAY_ROUTES_H
 #define SLUICE_RELAY_ROUTES_H
 
+#include "control/protocol.h"
 #include "steward.h"
 
 /*
- * 0, or -ELOOP: the target is one of our listeners; -ENOSPC: too many
- * backends; -ENOMEM. A backend without a way there is taken: one may come.
+ * 0, or -ELOOP: a target is one of our listeners; -ENOSPC: too many backends;
+ * -ENOMEM. A backend without a way there is taken: one may come.
  */
-int relay_route_set(struct relay *relay, const char *fqdn, const struct addr *address, __be16 port_be);
+int relay_route_set(struct relay *relay, const char *fqdn, const struct protocol_route *route);
+
+/* A route of the file, but for its targets that are names: to resolve those is the control process' work. */
+int relay_route_set_file(struct relay *relay, const struct config_route *route);
+
+/* The slot of one server that a client was given. Errors as above. */
+int relay_backend(struct relay *relay, const struct addr *address, __be16 port_be, uint32_t *slot);
 
 /* What its error means, for the log. */
 const char *relay_route_error(int error);

@@ -2,7 +2,6 @@
 /* reload: see reload.h. */
 #include "reload.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,38 +56,31 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*(const struct config_route *const *)a)->fqdn, (*(const struct config_route *const *)b)->fqdn);
 }
 
-static bool same_target(const struct config_route *a, const struct config_route *b)
-{
-	return a->type == b->type && a->address.port == b->address.port && addr_equal(&a->address.addr, &b->address.addr);
-}
-
-/* Simple routes in order of name; NULL: no memory. The caller frees it. */
-static const struct config_route **routes_sorted(const struct config *config, size_t *count)
+/* Routes in order of name; NULL: no memory. The caller frees it. */
+static const struct config_route **routes_sorted(const struct config *config)
 {
 	const struct config_route **sorted = calloc(config->route_count + 1, sizeof(struct config_route *));
 
-	*count = 0;
 	for (size_t i = 0; sorted && i < config->route_count; i++)
-		if (config->routes[i].type == ROUTE_SIMPLE)
-			sorted[(*count)++] = &config->routes[i];
+		sorted[i] = &config->routes[i];
 	if (sorted)
-		qsort(sorted, *count, sizeof(*sorted), by_name);
+		qsort(sorted, config->route_count, sizeof(*sorted), by_name);
 	return sorted;
 }
 
 static void route_apply(struct relay *relay, const struct config_route *route)
 {
-	int error = relay_route_set(relay, route->fqdn, &route->address.addr, htons(route->address.port));
+	int error = relay_route_set_file(relay, route);
 
 	if (error)
-		log_warnx("reload: route %s: target %s: %s", route->fqdn, route->target, relay_route_error(error));
+		log_warnx("reload: route %s: %s", route->fqdn, relay_route_error(error));
 }
 
 /* Only what the file says otherwise than before: routes that a control process had set stay. */
 static void routes_change(struct relay *relay, const struct config *before, const struct config *file)
 {
-	size_t old_count, new_count, o = 0, n = 0, set = 0, removed = 0;
-	const struct config_route **olds = routes_sorted(before, &old_count), **news = routes_sorted(file, &new_count);
+	size_t old_count = before->route_count, new_count = file->route_count, o = 0, n = 0, set = 0, removed = 0;
+	const struct config_route **olds = routes_sorted(before), **news = routes_sorted(file);
 
 	if (!olds || !news) {
 		log_errorx("reload: no memory: routes stay");
@@ -102,7 +94,7 @@ static void routes_change(struct relay *relay, const struct config *before, cons
 		} else if (order > 0) {
 			route_apply(relay, news[n++]);
 			set++;
-		} else if (!same_target(olds[o++], news[n++])) {
+		} else if (!route_spec_equal(olds[o++]->spec, news[n++]->spec)) {
 			route_apply(relay, news[n - 1]);
 			set++;
 		}

@@ -3,6 +3,7 @@
 #include "route.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -78,25 +79,48 @@ static struct cds_lfht_node *route_find(const struct route_table *table, const s
 	return cds_lfht_iter_get_node(&iter);
 }
 
-int route_set(struct route_table *table, const char *fqdn, uint32_t backend)
+static bool says_the_same(const struct route *route, const struct route_plan *plan)
+{
+	if (route->ask != plan->ask || route->pinned != plan->pinned || route->count != plan->count)
+		return false;
+	for (uint32_t i = 0; i < plan->count; i++)
+		if (route->targets[i].backend != plan->targets[i].backend ||
+		    route->targets[i].weight != plan->targets[i].weight)
+			return false;
+	return true;
+}
+
+static struct route *route_new(const char *fqdn, const struct route_plan *plan)
+{
+	size_t targets_size = plan->count * sizeof(plan->targets[0]), name_size = strlen(fqdn) + 1;
+	struct route *route = calloc(1, sizeof(*route) + targets_size + name_size);
+
+	if (!route)
+		return NULL;
+	route->id = protocol_route_id(fqdn);
+	route->ask = plan->ask;
+	route->pinned = plan->pinned;
+	route->count = plan->count;
+	memcpy(route->targets, plan->targets, targets_size);
+	route->fqdn = memcpy((char *)route->targets + targets_size, fqdn, name_size);
+	return route;
+}
+
+int route_set(struct route_table *table, const char *fqdn, const struct route_plan *plan)
 {
 	struct key key = { "", fqdn };
-	size_t size = strlen(fqdn) + 1;
 	struct cds_lfht_node *old = route_find(table, &key);
 	struct route *route;
 
 	/* As it is: most of a snapshot. */
-	if (old && route_of(old)->backend == backend) {
+	if (old && says_the_same(route_of(old), plan)) {
 		route_of(old)->snapshot = table->snapshot;
 		return 0;
 	}
-	route = calloc(1, sizeof(*route) + size);
+	route = route_new(fqdn, plan);
 	if (!route)
 		return -ENOMEM;
-	route->id = protocol_route_id(fqdn);
-	route->backend = backend;
 	route->snapshot = table->snapshot;
-	memcpy(route->fqdn, fqdn, size);
 	old = cds_lfht_add_replace(table->names, key_hash(table, &key), key_match, &key, &route->node);
 	if (old)
 		call_rcu(&route_of(old)->rcu, route_free);
@@ -144,7 +168,8 @@ void route_mark_backends(const struct route_table *table, uint64_t *slots)
 	struct route *route;
 
 	cds_lfht_for_each_entry(table->names, &iter, route, node)
-		slots[route->backend / 64] |= 1ull << route->backend % 64;
+		for (uint32_t i = 0; i < route->count; i++)
+			slots[route->targets[i].backend / 64] |= 1ull << route->targets[i].backend % 64;
 }
 
 const struct route *route_lookup(const struct route_table *table, const char *name)
@@ -163,4 +188,50 @@ const struct route *route_lookup(const struct route_table *table, const char *na
 	}
 	node = route_find(table, &(struct key){ "", "*" });
 	return node ? route_of(node) : NULL;
+}
+
+/* --- which of several ---------------------------------------------------------------------------- */
+
+/* Stafford's variant 13 of the MurmurHash3 finaliser: each bit of the input moves half of the output's. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+	return x ^ x >> 31;
+}
+
+uint64_t route_target_identity(const struct addr *address, __be16 port_be)
+{
+	return mix(mix(mix(address->halves[0]) ^ address->halves[1]) ^ port_be);
+}
+
+/* Of the targets of one family. */
+static uint32_t choose_of_family(const struct route *route, uint64_t client_identity, bool v4)
+{
+	uint32_t chosen = SLOT_NONE;
+	double best = 0;
+
+	for (uint32_t i = 0; i < route->count; i++) {
+		/* Of (0, 1); the upper 52 bits, so that the sum is exact. */
+		double u = ((double)(mix(client_identity ^ route->targets[i].identity) >> 12) + 0.5) * 0x1p-52;
+		double score = route->targets[i].weight / -log(u);
+
+		if (route->targets[i].v4 != v4 || (chosen != SLOT_NONE && score <= best))
+			continue;
+		chosen = route->targets[i].backend;
+		best = score;
+	}
+	return chosen;
+}
+
+uint32_t route_choose(const struct route *route, const struct addr *client, __be16 client_port_be)
+{
+	uint64_t client_identity = route_target_identity(client, client_port_be);
+	bool v4 = addr_is_v4(client);
+	uint32_t chosen;
+
+	if (route->count == 1)
+		return route->targets[0].backend;
+	chosen = choose_of_family(route, client_identity, v4);
+	return chosen == SLOT_NONE ? choose_of_family(route, client_identity, !v4) : chosen;
 }

@@ -271,12 +271,12 @@ static enum session_verdict path_join(struct session_pool *pool, uint32_t slot, 
 }
 
 enum session_verdict session_open(struct session_pool *pool, const struct tuple *tuple,
-				  const struct quic_cid *original_dcid, uint32_t backend, uint32_t route,
+				  const struct quic_cid *original_dcid, const struct destination *to,
 				  uint16_t nexthop, uint32_t now_s, uint32_t *slot)
 {
 	struct session session = {
-		.backend = backend,
-		.route = route,
+		.backend = to->backend,
+		.route = to->route,
 		.created_s = now_s,
 		.owner = (uint8_t)pool->ports.worker,
 		.cid_len = CID_LEN_UNKNOWN,
@@ -288,7 +288,7 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 
 	if (pool->free_count == 0 && !evict_unconfirmed(pool, SLOT_NONE, SLOT_NONE))
 		return SESSION_POOL_FULL;
-	verdict = path_join(pool, SLOT_NONE, tuple, backend, nexthop, now_s, &session.paths[0]);
+	verdict = path_join(pool, SLOT_NONE, tuple, to->backend, nexthop, now_s, &session.paths[0]);
 	if (verdict != SESSION_OK)
 		return verdict;
 	*slot = pool->free[--pool->free_count];

@@ -27,6 +27,13 @@ enum {
 	WRONG_GUESSES_MAX = 8,          /* of a CID below 8 bytes, before confirmation */
 };
 
+/* Where a new connection goes, and on whose word. */
+struct destination {
+	uint32_t backend;               /* slot */
+	uint32_t route;                 /* protocol_route_id of the route's name */
+	bool pinned;                    /* the route's migration */
+};
+
 struct session_link {
 	uint32_t prev, next;            /* slots; unconfirmed sessions, oldest first */
 };
@@ -64,12 +71,9 @@ enum session_verdict {
 	SESSION_PATHS_UNANSWERED,
 };
 
-/*
- * A new connection of `tuple`, whose first Initial had original_dcid, to a
- * backend. nexthop: the way to the client.
- */
+/* A new connection of `tuple`, whose first Initial had original_dcid. nexthop: the way to the client. */
 enum session_verdict session_open(struct session_pool *pool, const struct tuple *tuple,
-				  const struct quic_cid *original_dcid, uint32_t backend, uint32_t route,
+				  const struct quic_cid *original_dcid, const struct destination *to,
 				  uint16_t nexthop, uint32_t now_s, uint32_t *slot);
 
 void session_close(struct session_pool *pool, uint32_t slot);

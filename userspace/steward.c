@@ -135,6 +135,21 @@ static void serve_requests(struct relay *relay)
 	}
 }
 
+/* --- backends that workers ask the control process for ---------------------------------------------- */
+
+static void pass_questions(struct relay *relay)
+{
+	for (uint32_t i = 0; i < relay->worker_count; i++) {
+		struct question *question;
+		uint32_t left = ring_count(&relay->workers[i].questions);
+
+		for (; left > 0 && (question = ring_front(&relay->workers[i].questions)); left--) {
+			control_socket_ask(&relay->control, question);
+			ring_pop(&relay->workers[i].questions);
+		}
+	}
+}
+
 /* --- new sessions, for udp.log_requests ------------------------------------------------------------ */
 
 static void log_sessions(struct relay *relay)
@@ -262,6 +277,7 @@ static bool serve(struct relay *relay, enum source source, int fd)
 	case SOURCE_WORKERS:
 		if (read(fd, &count, sizeof(count)) == sizeof(count)) {
 			serve_requests(relay);
+			pass_questions(relay);
 			log_sessions(relay);
 		}
 		break;

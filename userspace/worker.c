@@ -21,6 +21,7 @@ enum {
 	HANDOVER_SLOTS = 64,             /* between two workers; a burst of first flights that RSS put elsewhere */
 	REPORT_SLOTS = 1024,
 	REQUEST_SLOTS = 256,
+	QUESTION_SLOTS = 256,
 	NOTE_SLOTS = 1024,
 	COMMAND_SLOTS = 1024,
 };
@@ -83,6 +84,9 @@ static void serve_command(struct worker *worker, const struct worker_command *co
 	case WORKER_SESSION_END:
 		forwarder_session_end(&worker->forwarder, command->session.slot, command->session.generation);
 		break;
+	case WORKER_ANSWER:
+		forwarder_answer(&worker->forwarder, command->answer.id, command->answer.backend);
+		break;
 	case WORKER_LIMITS:
 		forwarder_set_limits(&worker->forwarder, &command->limits);
 		break;
@@ -119,7 +123,7 @@ static void wake_others(struct worker *worker)
 	for (uint32_t to = 0; to < worker->workers; to++)
 		if (to != worker->index && !ring_is_empty(&worker->all[to].inboxes[worker->index]))
 			worker_wake(&worker->all[to]);
-	if (!(ring_is_empty(&worker->requests) && ring_is_empty(&worker->notes)) &&
+	if (!(ring_is_empty(&worker->requests) && ring_is_empty(&worker->questions) && ring_is_empty(&worker->notes)) &&
 	    write(worker->steward_fd, &one, sizeof(one)) < 0)
 		return; /* the counter is at its end, so the steward has been told */
 }
@@ -240,6 +244,7 @@ int worker_init(struct worker *worker, struct worker *all, uint32_t index, uint3
 	if (ring_init(&worker->reports, REPORT_SLOTS, sizeof(struct cid_report)) < 0 ||
 	    ring_init(&worker->commands, COMMAND_SLOTS, sizeof(struct worker_command)) < 0 ||
 	    ring_init(&worker->requests, REQUEST_SLOTS, sizeof(struct nexthop_request)) < 0 ||
+	    ring_init(&worker->questions, QUESTION_SLOTS, sizeof(struct question)) < 0 ||
 	    ring_init(&worker->notes, NOTE_SLOTS, sizeof(struct session_note)) < 0)
 		return -errno;
 	return 0;
@@ -264,6 +269,7 @@ int worker_start(struct worker *worker)
 	worker->forwarder.pool = &worker->rings.pool;
 	worker->forwarder.outbox = &worker->outbox;
 	worker->forwarder.to_steward = &worker->requests;
+	worker->forwarder.questions = &worker->questions;
 	for (uint32_t to = 0; to < worker->workers; to++)
 		worker->forwarder.to_workers[to] = &worker->all[to].inboxes[worker->index];
 	error = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -290,6 +296,7 @@ void worker_end(struct worker *worker)
 	ring_end(&worker->reports);
 	ring_end(&worker->commands);
 	ring_end(&worker->requests);
+	ring_end(&worker->questions);
 	ring_end(&worker->notes);
 	if (worker->wake_fd > 0)
 		close(worker->wake_fd);

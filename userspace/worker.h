@@ -17,12 +17,16 @@ enum worker_polling { WORKER_ADAPTIVE, WORKER_SPINS, WORKER_SLEEPS };
 
 /* From the steward to a worker. */
 struct worker_command {
-	enum worker_command_type { WORKER_SESSION_END, WORKER_LIMITS } type;
+	enum worker_command_type { WORKER_SESSION_END, WORKER_LIMITS, WORKER_ANSWER } type;
 	union {
 		struct {
 			uint32_t slot, generation;
 		} session;
 		struct forwarder_options limits;
+		struct {
+			uint64_t id;
+			uint32_t backend;
+		} answer;
 	};
 };
 
@@ -36,6 +40,7 @@ struct worker {
 	struct ring reports;             /* struct cid_report, from the steward */
 	struct ring commands;            /* struct worker_command, from the steward */
 	struct ring requests;            /* struct nexthop_request, to the steward */
+	struct ring questions;           /* struct question, to the steward */
 	struct ring notes;               /* struct session_note, to the steward; forwarder.notes if wanted */
 	enum worker_polling polling;
 	int wake_fd;                     /* eventfd: ends the worker's sleep */

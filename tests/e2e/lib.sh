@@ -351,6 +351,14 @@ gtls() {
 		{ tail -n 5 "$WORK/log/gtlsclient"; return 1; }
 }
 
+# throttle NS RATE: what it sends lasts long enough to have something happen in the middle; unthrottle NS.
+throttle() {
+	in_ns "$1" tc qdisc replace dev "${1}0" root tbf rate "$2" burst 64kb latency 200ms
+}
+unthrottle() {
+	in_ns "$1" tc qdisc del dev "${1}0" root
+}
+
 # answers HOST BODY [OPTION...]: the page of this host is this text.
 answers() {
 	local host=$1 body=$2

@@ -76,7 +76,7 @@ check "and stops clean" again
 
 # A successor: the transfer is slow enough to last (the sender's side is limited), and never stops for long.
 limit_rate() {
-	in_ns a tc qdisc add dev a0 root tbf rate 16mbit burst 32kb latency 50ms
+	throttle a 16mbit
 }
 
 transfer_goes_on() {

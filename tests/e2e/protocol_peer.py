@@ -13,7 +13,7 @@ HELLO, MAPS = 1, 2
 
 
 def hello(version, text):
-    return struct.pack("=HHII", HELLO, len(text), version, 2) + text
+    return struct.pack("=HHII", HELLO, len(text), version, 3) + text
 
 
 def greet(peer, version):

@@ -36,9 +36,12 @@ static void check_taken(const struct config *c)
 		const struct config_route *route = &c->routes[i];
 		size_t len = strlen(route->fqdn);
 
-		must(len >= 1 && len <= CONFIG_FQDN_MAX && route->line >= 1 && route->target[0]);
+		must(len >= 1 && len <= CONFIG_FQDN_MAX && route->line >= 1);
 		must(strspn(route->fqdn, "abcdefghijklmnopqrstuvwxyz0123456789-_.*") == len);
-		must(route->type != ROUTE_SIMPLE || route->address.port != 0);
+		must(route->spec && route->spec->count >= 1 && route->spec->type == route->type);
+		for (unsigned j = 0; j < route->spec->count; j++)
+			must(route->spec->targets[j].weight &&
+			     (route->type != ROUTE_SIMPLE || route->spec->targets[j].address.port != 0));
 	}
 }
 

@@ -22,19 +22,17 @@ static void require(bool holds)
 static void read_message(const char *text, size_t len)
 {
 	struct redis_message first, second;
-	const char *target;
 	char *again;
 
 	if (redis_message_read(text, len, &first))
 		return;
-	target = first.deleted ? NULL : first.route.target;
-	again = redis_message_write(first.route.fqdn, first.route.type, target, first.origin);
+	again = redis_message_write(first.fqdn, first.spec, first.origin);
 	/* An origin that is no UTF-8 never came from JSON, so all of it can be written. */
 	require(again && !redis_message_read(again, strlen(again), &second));
-	require(second.deleted == first.deleted && strcmp(second.origin, first.origin) == 0);
-	require(strcmp(second.route.fqdn, first.route.fqdn) == 0);
-	require(first.deleted ||
-		(second.route.type == first.route.type && strcmp(second.route.target, first.route.target) == 0));
+	require(strcmp(second.fqdn, first.fqdn) == 0 && strcmp(second.origin, first.origin) == 0);
+	require(first.spec ? second.spec && route_spec_equal(first.spec, second.spec) : !second.spec);
+	route_spec_release(first.spec);
+	route_spec_release(second.spec);
 	free(again);
 }
 

@@ -19,6 +19,19 @@ static enum nexthop_verdict find_nexthop(const void *context, const struct addr 
 	return bench->nexthop;
 }
 
+void bench_route(struct bench *bench, const char *fqdn, unsigned count, const uint32_t backends[])
+{
+	struct route_plan plan = { .count = count };
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct backend *backend = &bench->state.backends[backends[i]];
+
+		plan.targets[i] = (struct route_target){ backends[i], i + 1, addr_is_v4(&backend->address),
+							 route_target_identity(&backend->address, backend->port_be) };
+	}
+	assert_int_equal(route_set(&bench->routes, fqdn, &plan), 0);
+}
+
 void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker, uint32_t workers)
 {
 	struct forwarder_options options = {
@@ -42,8 +55,8 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 	assert_int_equal(endpoint_add(&bench->state, ENDPOINT_QUIC, &listener, htons(443), 0, 0), 0);
 	assert_int_equal(endpoint_add(&bench->state, ENDPOINT_RELAY, &relay, 0, 0, 0), 0);
 	assert_int_equal(route_table_init(&bench->routes), 0);
-	assert_int_equal(route_set(&bench->routes, "a.test", A), 0);
-	assert_int_equal(route_set(&bench->routes, "b.test", B), 0);
+	bench_route(bench, "a.test", 1, (const uint32_t[]){ A });
+	bench_route(bench, "b.test", 1, (const uint32_t[]){ B });
 	assert_int_equal(forwarder_init(&bench->f, &bench->state, &options), 0);
 	bench->pool = (struct frame_pool){
 		.area = calloc(CHUNKS, CHUNK),
@@ -54,6 +67,7 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 		frame_give(&bench->pool, i * CHUNK);
 	assert_int_equal(ring_init(&bench->handovers, 8, sizeof(struct handover) + CHUNK), 0);
 	assert_int_equal(ring_init(&bench->requests, 8, sizeof(struct nexthop_request)), 0);
+	assert_int_equal(ring_init(&bench->questions, 8, sizeof(struct question)), 0);
 	bench->nexthop = NEXTHOP_FOUND;
 	bench->f.routes = &bench->routes;
 	bench->f.nexthop_find = find_nexthop;
@@ -63,6 +77,7 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 	for (unsigned i = 0; i < workers; i++)
 		bench->f.to_workers[i] = &bench->handovers;
 	bench->f.to_steward = &bench->requests;
+	bench->f.questions = &bench->questions;
 	bench->f.now_ns = 1000000000000;
 	bench->f.now_s = 1000;
 }
@@ -81,6 +96,7 @@ void bench_close(struct bench *bench)
 	route_table_end(&bench->routes);
 	ring_end(&bench->handovers);
 	ring_end(&bench->requests);
+	ring_end(&bench->questions);
 	free(bench->pool.area);
 	free(bench->pool.free);
 	plain_state_end(&bench->state);

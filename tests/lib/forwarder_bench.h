@@ -39,7 +39,7 @@ struct bench {
 	struct forwarder f;
 	struct frame_pool pool;
 	struct outbox outbox;
-	struct ring handovers, requests;
+	struct ring handovers, requests, questions;
 	enum nexthop_verdict nexthop;    /* what nexthop_find answers */
 	struct output out[OUTPUTS];
 	unsigned outputs;
@@ -51,6 +51,9 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 /* One worker, routes a.test and b.test, two aliases a session, 4 pending flights of 6,000 bytes, 50 new sessions a second. */
 struct bench *bench_open(uint32_t sessions);
 void bench_close(struct bench *bench);
+
+/* A route to these backends; the i-th has weight i + 1. */
+void bench_route(struct bench *bench, const char *fqdn, unsigned count, const uint32_t backends[]);
 
 /* cmocka group fixtures: the test's thread reads under liburcu's QSBR. */
 int bench_thread_begin(void **unused);

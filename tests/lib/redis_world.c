@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/plain_spec.h"
+
 enum { PATIENCE_MS = 10000, WORDS_MAX = 40 };
 
 static void require(bool holds, const char *what)
@@ -135,18 +137,17 @@ static void begin(void *context)
 	client->in_snapshot = true;
 }
 
-static void put(struct redis_client *client, const struct routes_route *route)
+static void put(struct redis_client *client, const char *fqdn, struct route_spec *spec)
 {
-	require(route->origin == ROUTES_REDIS, "origin");
-	redis_table_put(&client->routes, route->fqdn, route->type, route->target);
+	redis_table_put(&client->routes, fqdn, spec);
 }
 
-static void told(void *context, const struct routes_route *route)
+static void told(void *context, const char *fqdn, struct route_spec *spec)
 {
 	struct redis_client *client = context;
 
 	client->outside += !client->in_snapshot;
-	put(client, route);
+	put(client, fqdn, spec);
 }
 
 static void end(void *context)
@@ -157,12 +158,12 @@ static void end(void *context)
 	client->snapshots++;
 }
 
-static void changed(void *context, const struct routes_route *route)
+static void changed(void *context, const char *fqdn, struct route_spec *spec)
 {
 	struct redis_client *client = context;
 
 	client->changes++;
-	put(client, route);
+	put(client, fqdn, spec);
 }
 
 static void deleted(void *context, const char *fqdn)
@@ -246,7 +247,7 @@ static bool is_seen(void *context)
 {
 	struct sought *sought = context;
 
-	return redis_entry_says(redis_table_find(&sought->client->routes, sought->fqdn), sought->type, sought->target);
+	return redis_entry_says_plain(redis_table_find(&sought->client->routes, sought->fqdn), sought->type, sought->target);
 }
 
 bool redis_client_sees(struct redis_client *client, const char *fqdn, enum route_type type, const char *target)

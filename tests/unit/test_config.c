@@ -243,8 +243,8 @@ static void test_porter_file(void **state)
 	assert_string_equal(c.routes[0].fqdn, "lobby.example.com");
 	assert_int_equal(c.routes[0].type, ROUTE_SIMPLE);
 	assert_string_equal(c.routes[0].target, "127.0.0.1:5521");
-	assert_ip(c.routes[0].address.addr, "127.0.0.1");
-	assert_int_equal(c.routes[0].address.port, 5521);
+	assert_ip(c.routes[0].spec->targets[0].address.addr, "127.0.0.1");
+	assert_int_equal(c.routes[0].spec->targets[0].address.port, 5521);
 	assert_int_equal(c.routes[0].line, 25);
 	assert_string_equal(c.routes[1].fqdn, "play.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
@@ -279,7 +279,9 @@ static const char every_key[] =
 	"  - fqdn: '*._under_score.example.com'\n"
 	"    type: agones\n"
 	"    target: my-fleet\n"
-	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n";
+	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n"
+	"  - {fqdn: several.example.com, type: simple,\n"
+	"     targets: [{address: 'a.internal:5', weight: 65535}, {address: '10.0.0.6:6'}]}\n";
 
 static void test_every_key(void **state)
 {
@@ -349,19 +351,24 @@ static void test_every_key(void **state)
 	assert_string_equal(c.agones.allocator_ca_cert, "a");
 	assert_int_equal(c.log.level, CONFIG_LOG_DEBUG);
 	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
-	assert_int_equal(c.route_count, 3);
+	assert_int_equal(c.route_count, 4);
 	assert_string_equal(c.routes[0].fqdn, "game1.example.com");
 	assert_int_equal(c.routes[0].migration, MIGRATION_PATH);
-	assert_ip(c.routes[0].address.addr, "10.0.0.5");
-	assert_int_equal(c.routes[0].address.port, 7777);
+	assert_ip(c.routes[0].spec->targets[0].address.addr, "10.0.0.5");
+	assert_int_equal(c.routes[0].spec->targets[0].address.port, 7777);
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
 	assert_int_equal(c.routes[1].line, 24);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
-	assert_ip(c.routes[2].address.addr, "2001:db8::5");
-	assert_int_equal(c.routes[2].address.port, 1);
+	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");
+	assert_int_equal(c.routes[2].spec->targets[0].address.port, 1);
+	assert_int_equal(c.routes[3].spec->count, 2);
+	assert_int_equal(c.routes[3].spec->targets[0].name_len, strlen("a.internal"));
+	assert_int_equal(c.routes[3].spec->targets[0].weight, 65535);
+	assert_int_equal(c.routes[3].spec->targets[1].weight, 1);
+	assert_ip(c.routes[3].spec->targets[1].address.addr, "10.0.0.6");
 	config_free(&c);
 }
 
@@ -539,7 +546,7 @@ static void test_100k_routes(void **state)
 	assert_int_equal(config.route_count, ROUTES);
 	assert_string_equal(config.routes[ROUTES - 1].fqdn, "game99999.example.com");
 	assert_int_equal(config.routes[ROUTES - 1].line, ROUTES + 1);
-	assert_int_equal(config.routes[ROUTES - 1].address.port, 1024 + 99999 % 60000);
+	assert_int_equal(config.routes[ROUTES - 1].spec->targets[0].address.port, 1024 + 99999 % 60000);
 	config_free(&config);
 	/* Comparing each with each takes a minute; the rest is for sanitizers and slow machines. */
 	assert_true(took < 5);

@@ -15,8 +15,7 @@
 
 #define TARGET(target) "routes:\n- {fqdn: a.b, type: simple, target: '" target "'}\n"
 #define DNS_NAME "must be a DNS name of letters, digits, - and _ (others as xn--), *.NAME or *"
-#define TARGET_MUST "must be IP:PORT or [IPv6]:PORT"
-#define NAMES_LATER TARGET_MUST " (names: by the control process, later)"
+#define TARGET_MUST "must be IP:PORT, [IPv6]:PORT or NAME:PORT"
 #define LISTENER_MUST "must be IP:PORT, [IPv6]:PORT, or *:PORT for every address"
 #define PORTS_MUST "must be LOW-HIGH or LOW-HIGH,LOW-HIGH, from 1024 to 65535"
 #define INTERFACE_MUST "must be an interface name: 1 to 15 characters without /, : and blanks"
@@ -71,7 +70,7 @@ static const struct error_row {
 	{ "unknown key below", "udp:\n  prt: 5\n",
 	  "c.yaml:2: udp.prt: unknown key: must be one of port, log_requests\n" },
 	{ "unknown key in an item", "routes:\n- {fqdn: a.b, type: agones, target: f, ttl: 3}\n",
-	  "c.yaml:2: routes[0].ttl: unknown key: must be one of fqdn, type, target, migration\n" },
+	  "c.yaml:2: routes[0].ttl: unknown key: must be one of fqdn, type, target, targets, migration\n" },
 	{ "unknown key with control characters", "udp: {\"p\\e\\n\": 5}",
 	  "c.yaml:1: udp.\"p\\x1b\\x0a\": unknown key: must be one of port, log_requests\n" },
 	{ "key with a NUL behind a known one", "udp: {\"port\\0\": 5}",
@@ -88,7 +87,7 @@ static const struct error_row {
 	{ "required keys missing", "routes:\n- {}\n",
 	  "c.yaml:2: routes[0].fqdn: missing: must be given\n"
 	  "c.yaml:2: routes[0].type: missing: must be given\n"
-	  "c.yaml:2: routes[0].target: missing: must be given\n" },
+	  "c.yaml:2: routes[0].target: missing: must be given (or targets)\n" },
 	{ "required key left empty", "routes:\n- fqdn: a.b\n  type:\n  target: f\n",
 	  "c.yaml:3: routes[0].type: null: must be simple or agones\n" },
 	/* strings */
@@ -275,7 +274,19 @@ static const struct error_row {
 	  "routes:\n- {fqdn: '*', type: agones, target: f}\n- {fqdn: '*', type: agones, target: f}\n",
 	  "c.yaml:3: routes[1].fqdn: *: must be given once (first on line 2)\n" },
 	/* routes: targets */
-	{ "target a name", TARGET("localhost:7777"), "c.yaml:2: routes[0].target: localhost:7777: " NAMES_LATER "\n" },
+	{ "target and targets", "routes:\n- {fqdn: a.b, type: simple, target: '1.2.3.4:5', targets: [{address: '1.2.3.4:6'}]}\n",
+	  "c.yaml:2: routes[0].targets: must not be given beside target\n" },
+	{ "a wrong one of several targets",
+	  "routes:\n- fqdn: a.b\n  type: simple\n  targets:\n  - {address: '1.2.3.4:6'}\n  - {address: x}\n",
+	  "c.yaml:4: routes[0].targets[1].address: x: " TARGET_MUST "\n" },
+	{ "weight 0", "routes:\n- {fqdn: a.b, type: simple, targets: [{address: '1.2.3.4:6', weight: 0}]}\n",
+	  "c.yaml:2: routes[0].targets[0].weight: 0: must be an integer from 1 to 65535\n" },
+	{ "no target in the list", "routes:\n- {fqdn: a.b, type: simple, targets: []}\n",
+	  "c.yaml:2: routes[0].target: missing: must be given (or targets)\n" },
+	{ "target twice", "routes:\n- {fqdn: a.b, type: simple, targets: [{address: 'a:6'}, {address: 'a:6'}]}\n",
+	  "c.yaml:2: routes[0].targets[1].address: a:6: must be given once\n" },
+	{ "two fleets", "routes:\n- {fqdn: a.b, type: agones, targets: [{address: f}, {address: g}]}\n",
+	  "c.yaml:2: routes[0].targets: must have one target, the fleet\n" },
 	{ "target a name without port", TARGET("game"), "c.yaml:2: routes[0].target: game: " TARGET_MUST "\n" },
 	{ "target without port", TARGET("10.0.0.1"), "c.yaml:2: routes[0].target: 10.0.0.1: " TARGET_MUST "\n" },
 	{ "target with port 0", TARGET("10.0.0.1:0"), "c.yaml:2: routes[0].target: 10.0.0.1:0: " TARGET_MUST "\n" },

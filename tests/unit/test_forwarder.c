@@ -113,7 +113,7 @@ static void what_may_not_open_state_is_dropped_with_its_reason(void **unused)
 
 		print_message("row: %s\n", rows[i].name);
 		plain_backend(&bench->state, 3, "2001:db8::5", 7003, TO_BACKENDS, 0);
-		assert_int_equal(route_set(&bench->routes, "six.test", 3), 0);
+		bench_route(bench, "six.test", 1, (const uint32_t[]){ 3 });
 		if (rows[i].damage)
 			datagram[rows[i].damage] ^= 1;
 		from(bench, rows[i].client, CLIENT_PORT, datagram, rows[i].cut ? rows[i].cut : len);
@@ -179,7 +179,7 @@ static void unknown_version_goes_to_the_default_route_if_there_is_one(void **unu
 	opaque_packet_write(datagram, QUIC_INITIAL, 0x1a2a3a4a, &dcid, &scid, 1200);
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, 1200);
 	assert_dropped(bench, DROP_UNSUPPORTED_VERSION, 1);
-	assert_int_equal(route_set(&bench->routes, "*", B), 0);
+	bench_route(bench, "*", 1, (const uint32_t[]){ B });
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, 1200);
 	assert_to_backend(bench, B);
 	port = relay_port(bench);
@@ -197,8 +197,8 @@ static void wildcard_and_default_routes(void **unused)
 	uint8_t datagram[1500];
 
 	(void)unused;
-	assert_int_equal(route_set(&bench->routes, "*.games.test", A), 0);
-	assert_int_equal(route_set(&bench->routes, "*", B), 0);
+	bench_route(bench, "*.games.test", 1, (const uint32_t[]){ A });
+	bench_route(bench, "*", 1, (const uint32_t[]){ B });
 	from(bench, "192.0.2.1", 1, datagram, initial(datagram, "X.Games.TEST", "0001020304050607"));
 	assert_to_backend(bench, A);
 	from(bench, "192.0.2.1", 2, datagram, initial(datagram, "y.x.games.test", "0001020304050607"));

@@ -18,7 +18,7 @@
 static const struct {
 	const char *name;
 	struct protocol_message message;
-	uint8_t bytes[64];
+	uint8_t bytes[80];
 	size_t len;
 } rows[] = {
 	{ "hello", { .type = PROTOCOL_HELLO, .hello = { 1, 2 }, .text = "0.1" },
@@ -27,16 +27,33 @@ static const struct {
 	{ "maps", { .type = PROTOCOL_MAPS, .maps = { 10 } }, BYTES(2, 0, 0, 0, 10, 0, 0, 0) },
 	{ "begin", { .type = PROTOCOL_ROUTES_BEGIN }, BYTES(3, 0, 0, 0) },
 	{ "route",
-	  { .type = PROTOCOL_ROUTE, .route = { .address = { .bytes = { [10] = 0xff, 0xff, 10, 0, 0, 5 } }, .port_be = 0x611e },
+	  { .type = PROTOCOL_ROUTE,
+	    .route = { .flags = PROTOCOL_ROUTE_PINNED,
+		       .count = 2,
+		       .targets = { { { .bytes = { [10] = 0xff, 0xff, 10, 0, 0, 5 } }, 0x611e, 3, 0 },
+				    { { .bytes = { 0x20, 1, [15] = 9 } }, 0x611e, 1, 0 } } },
 	    .text = "a.b" },
-	  BYTES(4, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 5, 0x1e, 0x61, 0, 0, 0, 0, 0, 0, 'a', '.',
-		'b') },
+	  BYTES(4, 0, 3, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 5, 0x1e, 0x61, 3, 0, 0,
+		0, 0, 0, 0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0x1e, 0x61, 1, 0, 0, 0, 0, 0, 'a', '.', 'b') },
+	{ "route without a server", { .type = PROTOCOL_ROUTE, .text = "*" }, BYTES(4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, '*') },
+	{ "route to ask for", { .type = PROTOCOL_ROUTE, .route.flags = PROTOCOL_ROUTE_ASK, .text = "*" },
+	  BYTES(4, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, '*') },
 	{ "end", { .type = PROTOCOL_ROUTES_END }, BYTES(5, 0, 0, 0) },
 	{ "gone", { .type = PROTOCOL_ROUTE_GONE, .text = "*" }, BYTES(6, 0, 1, 0, '*') },
 	{ "refused", { .type = PROTOCOL_ROUTE_REFUSED, .refused = { 28 }, .text = "*" },
 	  BYTES(7, 0, 1, 0, 28, 0, 0, 0, '*') },
 	{ "session", { .type = PROTOCOL_SESSION_END, .session = { 5, 7 } }, BYTES(8, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0) },
 	{ "reload", { .type = PROTOCOL_RELOAD }, BYTES(9, 0, 0, 0) },
+	{ "ask",
+	  { .type = PROTOCOL_ASK,
+	    .ask = { 0x0807060504030201, { .bytes = { [10] = 0xff, 0xff, 192, 0, 2, 7 } }, 0x8813, { 0 } },
+	    .text = "a" },
+	  BYTES(10, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7, 0x13, 0x88, 0, 0, 0,
+		0, 0, 0, 'a') },
+	{ "answer",
+	  { .type = PROTOCOL_ANSWER, .answer = { 1, { .bytes = { [10] = 0xff, 0xff, 10, 0, 0, 5 } }, 0x611e, 0, 11 } },
+	  BYTES(11, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 5, 0x1e, 0x61, 0, 0, 11,
+		0, 0, 0) },
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -77,7 +94,7 @@ static void what_is_wrong_is_refused(void **unused)
 {
 	static const struct {
 		const char *name;
-		uint8_t bytes[16];
+		uint8_t bytes[40];
 		size_t len;
 	} wrong[] = {
 		{ "type 0", BYTES(0, 0, 0, 0) },
@@ -86,8 +103,16 @@ static void what_is_wrong_is_refused(void **unused)
 		{ "text where none belongs", BYTES(5, 0, 1, 0, 'x') },
 		{ "NUL within a name", BYTES(6, 0, 3, 0, 'a', 0, 'b') },
 		{ "text length beyond the packet", BYTES(6, 0, 0xff, 0xff, 'a') },
+		{ "route without a name", BYTES(4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) },
+		{ "route with unknown flags", BYTES(4, 0, 1, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, '*') },
+		{ "route with more targets than there are", BYTES(4, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, '*') },
+		{ "target of weight 0",
+		  BYTES(4, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 0, 0, 0, 0, 0, 0, '*') },
+		{ "targets beside a question",
+		  BYTES(4, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 1, 0, 0, 0, 0, 0, '*') },
 	};
 	struct protocol_message message, bad = { .type = PROTOCOL_TYPES }, nameless = { .type = PROTOCOL_ROUTE };
+	struct protocol_message crowded = { .type = PROTOCOL_ROUTE, .route.count = PROTOCOL_TARGETS_MAX + 1, .text = "*" };
 	uint8_t bytes[PROTOCOL_MESSAGE_MAX], long_name[4 + PROTOCOL_TEXT_MAX + 1] = { 6, 0, PROTOCOL_TEXT_MAX + 1, 0 };
 
 	(void)unused;
@@ -98,6 +123,7 @@ static void what_is_wrong_is_refused(void **unused)
 	assert_int_equal(protocol_decode(long_name, sizeof(long_name), &message), -EBADMSG);
 	assert_int_equal(protocol_encode(&bad, bytes), -EINVAL);
 	assert_int_equal(protocol_encode(&nameless, bytes), -EINVAL);
+	assert_int_equal(protocol_encode(&crowded, bytes), -EINVAL);
 }
 
 /* Sessions in adopted tables have them: they may never change. FNV-1a's own test vectors. */

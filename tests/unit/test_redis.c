@@ -15,6 +15,7 @@
 #include "control/redis_message.h"
 #include "control/redis_reply.h"
 #include "control/redis_table.h"
+#include "tests/lib/plain_spec.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define NAME64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -75,13 +76,15 @@ static void messages_are_read(void **unused)
 		error = redis_message_read(exact, len, &message);
 		free(exact);
 		if (error != row->error ||
-		    (!error && (message.deleted != row->deleted || strcmp(message.route.fqdn, row->fqdn) != 0 ||
+		    (!error && (!message.spec != row->deleted || strcmp(message.fqdn, row->fqdn) != 0 ||
 				strcmp(message.origin, row->origin) != 0 ||
-				(!row->deleted && (message.route.type != row->type ||
-						   strcmp(message.route.target, row->target) != 0))))) {
+				(message.spec && (!route_spec_is_plain(message.spec) || message.spec->type != row->type ||
+						  strcmp(message.spec->targets[0].text, row->target) != 0))))) {
 			print_error("%s: error %d\n", row->name, error);
 			failures++;
 		}
+		if (!error)
+			route_spec_release(message.spec);
 	}
 	assert_int_equal(failures, 0);
 }
@@ -95,15 +98,18 @@ static void message_that_is_too_long_is_refused(void **unused)
 	memset(text, ' ', sizeof(text));
 	memcpy(text, "{\"fqdn\":\"a.b\",\"type\":\"agones\",\"target\":\"f\"}", 43);
 	assert_int_equal(redis_message_read(text, REDIS_MESSAGE_BYTES_MAX, &message), 0);
+	route_spec_release(message.spec);
 	assert_int_equal(redis_message_read(text, REDIS_MESSAGE_BYTES_MAX + 1, &message), -EBADMSG);
 }
 
 static void written(const char *expected, const char *fqdn, enum route_type type, const char *target,
 		    const char *origin)
 {
-	char *text = redis_message_write(fqdn, type, target, origin);
+	struct route_spec *spec = plain_spec(type, target);
+	char *text = redis_message_write(fqdn, spec, origin);
 
 	assert_string_equal(text, expected);
+	route_spec_release(spec);
 	free(text);
 }
 
@@ -243,13 +249,13 @@ static void table_finds_what_was_put(void **unused)
 	assert_int_equal(redis_table_init(&table), 0);
 	for (unsigned i = 0; i < 5000; i++) {
 		snprintf(name, sizeof(name), "n%u.test", i);
-		assert_non_null(redis_table_put(&table, name, ROUTE_AGONES, name));
+		assert_true(redis_table_put_plain(&table, name, ROUTE_AGONES, name));
 	}
 	for (unsigned i = 0; i < 5000; i += 2) {
 		snprintf(name, sizeof(name), "n%u.test", i);
 		redis_table_remove(&table, redis_table_find(&table, name));
 	}
-	assert_non_null(redis_table_put(&table, "n1.test", ROUTE_SIMPLE, NULL));
+	assert_true(redis_table_put_plain(&table, "n1.test", ROUTE_SIMPLE, NULL));
 	assert_int_equal(table.count, 2500);
 	for (unsigned i = 0; i < 5000; i++) {
 		struct redis_entry *entry;
@@ -259,17 +265,17 @@ static void table_finds_what_was_put(void **unused)
 		entry = redis_table_find(&table, name);
 		assert_int_equal(entry != NULL, i % 2);
 		if (entry && i == 1)
-			assert_true(entry->deleted && redis_entry_says(entry, ROUTE_AGONES, NULL));
+			assert_true(!entry->spec && redis_entry_says_plain(entry, ROUTE_AGONES, NULL));
 		else if (entry)
-			assert_true(redis_entry_says(entry, ROUTE_AGONES, target) &&
-				    !redis_entry_says(entry, ROUTE_SIMPLE, target) &&
-				    !redis_entry_says(entry, ROUTE_AGONES, "other") &&
-				    !redis_entry_says(entry, ROUTE_AGONES, NULL));
+			assert_true(redis_entry_says_plain(entry, ROUTE_AGONES, target) &&
+				    !redis_entry_says_plain(entry, ROUTE_SIMPLE, "10.0.0.1:7") &&
+				    !redis_entry_says_plain(entry, ROUTE_AGONES, "other") &&
+				    !redis_entry_says_plain(entry, ROUTE_AGONES, NULL));
 	}
 	for (struct redis_entry *entry = table.first; entry; entry = entry->after, at++)
 		assert_true(entry->after ? entry->after->before == entry : table.last == entry);
 	assert_int_equal(at, 2500);
-	assert_true(redis_entry_says(NULL, ROUTE_SIMPLE, NULL) && !redis_entry_says(NULL, ROUTE_SIMPLE, "t"));
+	assert_true(redis_entry_says_plain(NULL, ROUTE_SIMPLE, NULL) && !redis_entry_says_plain(NULL, ROUTE_AGONES, "t"));
 	redis_table_end(&table);
 }
 

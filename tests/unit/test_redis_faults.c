@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/plain_spec.h"
 #include "tests/lib/redis_world.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -154,7 +155,7 @@ static bool tls_row_holds(const struct tls_row *row)
 		holds = holds && strstr(client.reason, row->reason) && client.snapshots == 0;
 	} else {
 		holds = holds && client.failures == 0 && client.routes.count == 3000 &&
-			redis_set(client.redis, "s.test", ROUTE_AGONES, "f") == 0;
+			redis_set_plain(client.redis, "s.test", ROUTE_AGONES, "f") == 0;
 		redis_world_cli(&world, "PUBLISH porter_routes "
 				"'{\"fqdn\":\"p.test\",\"type\":\"agones\",\"target\":\"f\"}'");
 		holds = holds && redis_client_sees(&client, "p.test", ROUTE_AGONES, "f");
@@ -293,7 +294,7 @@ static void redis_that_hangs_is_left_and_found_again(void **unused)
 	redis_client_begin(&client, &world, &options);
 	assert_true(redis_client_connected(&client, true));
 	kill(world.server, SIGSTOP);
-	assert_int_equal(redis_set(client.redis, "h.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "h.test", ROUTE_AGONES, "f"), 0);
 	assert_true(redis_clients_run(one, 1, has_failed, NULL));
 	assert_string_equal(client.reason, "no answer in time");
 	kill(world.server, SIGCONT);

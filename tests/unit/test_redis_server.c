@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/plain_spec.h"
 #include "tests/lib/redis_world.h"
 
 static struct redis_world world;
@@ -179,7 +180,7 @@ static void our_change_is_seen_by_all_and_does_not_come_back(void **unused)
 	assert_int_equal(system(command), 0);
 	assert_true(redis_clients_run(both, 2, redis_cli_listens, NULL));
 	redis_world_cli(&world, "HSET porter:routes:agones o.test stale");
-	assert_int_equal(redis_set(client.redis, "o.test", ROUTE_SIMPLE, "10.0.0.3:7"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "o.test", ROUTE_SIMPLE, "10.0.0.3:7"), 0);
 	assert_true(redis_clients_run(both, 2, other_sees_it, NULL));
 	assert_all_written(&client);
 	assert_string_equal(redis_world_cli(&world, "HGET porter:routes:simple o.test"), "10.0.0.3:7");
@@ -210,7 +211,7 @@ static void own_changes_in_quick_succession_do_not_flap(void **unused)
 		char target[32];
 
 		snprintf(target, sizeof(target), "10.0.0.%u:7", i % 250 + 1);
-		assert_int_equal(redis_set(client.redis, "q.test", ROUTE_SIMPLE, target), 0);
+		assert_int_equal(redis_set_plain(client.redis, "q.test", ROUTE_SIMPLE, target), 0);
 		redis_handle(client.redis);
 	}
 	assert_all_written(&client);
@@ -228,7 +229,7 @@ static void last_writer_wins_everywhere(void **unused)
 	redis_client_begin(&client, &world, NULL);
 	assert_true(redis_client_connected(&client, true));
 	porter_sets("c.test", "simple", "10.0.0.9:7"); /* in the socket, unread */
-	assert_int_equal(redis_set(client.redis, "c.test", ROUTE_SIMPLE, "10.0.0.1:7"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "c.test", ROUTE_SIMPLE, "10.0.0.1:7"), 0);
 	assert_all_written(&client);
 	assert_int_equal(client.changes, 0);
 	assert_string_equal(redis_world_cli(&world, "HGET porter:routes:simple c.test"), "10.0.0.1:7");
@@ -245,7 +246,7 @@ static void nothing_is_sent_that_redis_holds(void **unused)
 	redis_client_begin(&client, &world, NULL);
 	assert_true(redis_client_connected(&client, true));
 	commands = stats_of(&client).commands;
-	assert_int_equal(redis_set(client.redis, "a.test", ROUTE_SIMPLE, "10.0.0.1:7"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "a.test", ROUTE_SIMPLE, "10.0.0.1:7"), 0);
 	assert_int_equal(redis_delete(client.redis, "none.test"), 0);
 	assert_int_equal(stats_of(&client).writes_pending, 0);
 	assert_int_equal(stats_of(&client).commands, commands);
@@ -258,7 +259,7 @@ static void down_at_start_then_up(void **unused)
 	assert_true(redis_client_connected(&client, false));
 	assert_string_equal(client.reason, "connect: No such file or directory");
 	assert_string_equal(stats_of(&client).error, client.reason);
-	assert_int_equal(redis_set(client.redis, "early.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "early.test", ROUTE_AGONES, "f"), 0);
 	redis_world_start(&world, NULL);
 	assert_true(redis_client_connected(&client, true));
 	assert_all_written(&client);
@@ -276,8 +277,8 @@ static void restart_resynchronises_all(void **unused)
 	redis_world_stop(&world);
 	assert_true(redis_client_connected(&client, false));
 	assert_int_equal(client.routes.count, 3); /* it serves what it has */
-	assert_int_equal(redis_set(client.redis, "ours.test", ROUTE_SIMPLE, "10.0.0.5:7"), 0);
-	assert_int_equal(redis_set(client.redis, "ours.test", ROUTE_SIMPLE, "10.0.0.6:7"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "ours.test", ROUTE_SIMPLE, "10.0.0.5:7"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "ours.test", ROUTE_SIMPLE, "10.0.0.6:7"), 0);
 	assert_int_equal(redis_delete(client.redis, "deleted.test"), 0);
 	assert_int_equal(stats_of(&client).writes_pending, 2);
 	redis_world_start(&world, NULL); /* empty */
@@ -300,10 +301,10 @@ static void writes_that_wait_are_bounded(void **unused)
 
 	(void)unused;
 	redis_client_begin(&client, &world, &options);
-	assert_int_equal(redis_set(client.redis, "a.test", ROUTE_AGONES, "f"), 0);
-	assert_int_equal(redis_set(client.redis, "b.test", ROUTE_AGONES, "f"), 0);
-	assert_int_equal(redis_set(client.redis, "a.test", ROUTE_AGONES, "g"), 0);
-	assert_int_equal(redis_set(client.redis, "c.test", ROUTE_AGONES, "f"), -ENOSPC);
+	assert_int_equal(redis_set_plain(client.redis, "a.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "b.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "a.test", ROUTE_AGONES, "g"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "c.test", ROUTE_AGONES, "f"), -ENOSPC);
 	assert_int_equal(stats_of(&client).writes_dropped, 1);
 }
 
@@ -366,7 +367,7 @@ static void password_and_acl_user(void **unused)
 	options = (struct redis_options){ .user = "edge", .password = "two words" };
 	redis_client_begin(&other, &world, &options);
 	assert_true(redis_client_connected(&other, true));
-	assert_int_equal(redis_set(other.redis, "u.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(other.redis, "u.test", ROUTE_AGONES, "f"), 0);
 	assert_all_written(&other);
 	assert_int_equal(other.refusals, 0);
 	assert_true(redis_client_sees(&client, "u.test", ROUTE_AGONES, "f"));
@@ -381,7 +382,7 @@ static void user_that_may_only_read_reads_on(void **unused)
 			"+hscan +subscribe");
 	redis_client_begin(&client, &world, &options);
 	assert_true(redis_client_connected(&client, true));
-	assert_int_equal(redis_set(client.redis, "r.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "r.test", ROUTE_AGONES, "f"), 0);
 	assert_all_written(&client);
 	assert_int_equal(client.refusals, 1);
 	assert_non_null(strstr(client.reason, "r.test: NOPERM"));
@@ -397,7 +398,7 @@ static void refusal_for_now_keeps_the_write(void **unused)
 	redis_client_begin(&client, &world, NULL);
 	assert_true(redis_client_connected(&client, true));
 	redis_world_cli(&world, "CONFIG SET min-replicas-to-write 1");
-	assert_int_equal(redis_set(client.redis, "k.test", ROUTE_AGONES, "f"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "k.test", ROUTE_AGONES, "f"), 0);
 	assert_true(redis_client_connected(&client, false));
 	assert_non_null(strstr(client.reason, "NOREPLICAS"));
 	assert_int_equal(stats_of(&client).writes_pending, 1);
@@ -450,7 +451,7 @@ static void changes_while_loading_are_not_lost(void **unused)
 		char fqdn[16];
 
 		snprintf(fqdn, sizeof(fqdn), "n%u", i);
-		if (!redis_entry_says(redis_table_find(&client.routes, fqdn), ROUTE_AGONES,
+		if (!redis_entry_says_plain(redis_table_find(&client.routes, fqdn), ROUTE_AGONES,
 				      i <= 200 ? "new" : i <= 400 ? NULL : "old"))
 			fail_msg("%s", fqdn);
 	}
