@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +50,7 @@ struct control {
 	struct link *link;
 	struct share *share;           /* NULL: redis.enabled is false */
 	struct api *api;
+	uint64_t expired_s;            /* when routes were last looked at for their end */
 };
 
 static int usage_error(void)
@@ -188,25 +188,16 @@ static bool serve_signal(struct control *control, int fd)
 	return false;
 }
 
-/* Each second, for routes whose time is over. */
-static int timer_open(void)
+/* Once a second at most: routes whose time is over. */
+static void expire_routes(struct control *control)
 {
-	const struct itimerspec every = { { 1, 0 }, { 1, 0 } };
-	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-
-	if (fd >= 0)
-		timerfd_settime(fd, 0, &every, NULL);
-	return fd;
-}
-
-static void serve_timer(struct control *control, int fd)
-{
-	uint64_t count;
+	uint64_t now_s = (uint64_t)time(NULL);
 	size_t expired;
 
-	if (read(fd, &count, sizeof(count)) != sizeof(count))
+	if (now_s == control->expired_s)
 		return;
-	expired = routes_expire(control->routes, (uint64_t)time(NULL));
+	control->expired_s = now_s;
+	expired = routes_expire(control->routes, now_s);
 	if (expired)
 		log_infox("routes: %zu expired", expired);
 }
@@ -221,31 +212,28 @@ static int watch(int epoll_fd, int fd)
 static int loop(struct control *control, const sigset_t *set)
 {
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC), signal_fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
-	int timer_fd = timer_open();
-	struct epoll_event events[4];
+	struct epoll_event events[3];
 	bool ending = false;
 
-	if (watch(epoll_fd, signal_fd) < 0 || watch(epoll_fd, timer_fd) < 0 || watch(epoll_fd, link_fd(control->link)) < 0 ||
+	if (watch(epoll_fd, signal_fd) < 0 || watch(epoll_fd, link_fd(control->link)) < 0 ||
 	    (control->share && watch(epoll_fd, share_fd(control->share)) < 0)) {
 		log_error("event loop");
 		return 1;
 	}
 	log_infox("ready: %zu routes", routes_count(control->routes));
 	while (!ending) {
-		int n = epoll_wait(epoll_fd, events, 4, -1);
+		int n = epoll_wait(epoll_fd, events, 3, 1000);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.fd == signal_fd)
 				ending |= serve_signal(control, signal_fd);
-			else if (events[i].data.fd == timer_fd)
-				serve_timer(control, timer_fd);
 			else if (events[i].data.fd == link_fd(control->link))
 				link_serve(control->link);
 			else
 				share_serve(control->share);
 		}
+		expire_routes(control);
 	}
-	close(timer_fd);
 	close(signal_fd);
 	close(epoll_fd);
 	return 0;
