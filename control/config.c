@@ -23,6 +23,8 @@ void config_free(struct config *config)
 		free(config->routes[i].target);
 	}
 	free(config->routes);
+	for (unsigned i = 0; i < config->quic_lb_count; i++)
+		free(config->quic_lb[i].servers);
 	config_keys_free(&config_keys, config);
 	memset(config, 0, sizeof(*config));
 }
