@@ -99,9 +99,10 @@ const char *config_quic_lb_address(const char *text, void *field)
 
 static void check_rotation(struct config_walk *walk, const struct config_quic_lb *config)
 {
+	const struct config_quic_lb *other = walk->draft->config.quic_lb;
 	char value[16], message[64];
 
-	for (const struct config_quic_lb *other = walk->draft->config.quic_lb; config->line && other < config; other++) {
+	for (; config->line && other < config; other++) {
 		if (!other->line || other->config_rotation != config->config_rotation)
 			continue;
 		snprintf(value, sizeof(value), "%u", config->config_rotation);
@@ -161,19 +162,19 @@ static int compare_servers(const void *a, const void *b)
 
 static void check_ids_differ(struct config_walk *walk, struct config_quic_lb *config)
 {
-	size_t first = 0;
+	const struct config_quic_lb_server *first = config->servers;
 	char message[64];
 
 	qsort(config->servers, config->server_count, sizeof(*config->servers), compare_servers);
 	for (size_t i = 1; i < config->server_count; i++) {
 		const struct config_quic_lb_server *server = &config->servers[i];
 
-		if (!server->id_len || server->id_len != config->servers[first].id_len ||
-		    memcmp(server->id, config->servers[first].id, sizeof(server->id)) != 0) {
-			first = i;
+		if (!server->id_len || server->id_len != first->id_len ||
+		    memcmp(server->id, first->id, sizeof(server->id)) != 0) {
+			first = server;
 			continue;
 		}
-		snprintf(message, sizeof(message), "must be given once (first on line %d)", config->servers[first].line);
+		snprintf(message, sizeof(message), "must be given once (first on line %d)", first->line);
 		server_error(walk, server, message);
 	}
 }

@@ -29,7 +29,7 @@ enum {
 	QUIC_LB_SERVER_ID_MAX = 15,
 	QUIC_LB_NONCE_MIN = 4,
 	QUIC_LB_NONCE_MAX = 18,
-	QUIC_LB_BODY_MAX = 19,            /* server ID and nonce: a CID of 20 bytes, RFC 9000 s17.2, without its first */
+	QUIC_LB_BODY_MAX = 19,            /* server ID and nonce: a CID (20 bytes, RFC 9000 s17.2) but its first */
 	QUIC_LB_KEY_LEN = 16,
 };
 
@@ -71,11 +71,12 @@ enum quic_lb_verdict {
 };
 
 /*
- * Whose CID stands at cid[0..available)? What follows it is not looked at: of a
- * short header pass all that is left of the datagram; of a long one the DCID,
- * and compare its length with *cid_len. *server is set for QUIC_LB_SERVER,
- * *cid_len for that and QUIC_LB_UNKNOWN_SERVER. crypto: made from this lb, and
- * the calling thread's.
+ * Whose CID stands at cid[0..available)? Pass the DCID of a long header, or all
+ * that is left of a short header's datagram: what follows is not looked at.
+ * *cid_len is what the configuration says; the CID itself may be longer, by
+ * bytes that its server appended for its own use (the draft's "Server Actions").
+ * *server is set for QUIC_LB_SERVER, *cid_len for that and
+ * QUIC_LB_UNKNOWN_SERVER. crypto: made from this lb, and the calling thread's.
  */
 enum quic_lb_verdict quic_lb_decode(const struct quic_lb *lb, const struct quic_lb_crypto *crypto, const uint8_t *cid,
 				    size_t available, uint32_t *server, unsigned *cid_len);

@@ -278,13 +278,16 @@ static const struct error_row {
 	  "c.yaml:2: quic_lb[0].key: ***: must not contain control characters\n" },
 	{ "quic_lb servers as a list", QUIC_LB("servers: [a]"),
 	  "c.yaml:2: quic_lb[0].servers: [...]: must be a mapping\n" },
-	{ "quic_lb servers left empty", QUIC_LB("servers: "), "c.yaml:2: quic_lb[0].servers: null: must be a mapping\n" },
+	{ "quic_lb servers left empty", QUIC_LB("servers: "),
+	  "c.yaml:2: quic_lb[0].servers: null: must be a mapping\n" },
 	{ "quic_lb servers, none", QUIC_LB("servers: {}"),
 	  "c.yaml:2: quic_lb[0].servers: {}: must have at least 1 server\n" },
 	{ "quic_lb server IDs that are none",
-	  "quic_lb:\n- config_rotation: 0\n  server_id_length: 3\n  nonce_length: 4\n  servers:\n    ed793: '10.0.0.5:1'\n"
-	  "    '': '10.0.0.5:1'\n    ed793g: '10.0.0.5:1'\n    0102030405060708090a0b0c0d0e0f10: '10.0.0.5:1'\n"
-	  "    ? [ed793a]\n    : '10.0.0.5:1'\n    ~: {a: b}\n    \"ed79\\0\": '10.0.0.5:1'\n    0xed79: '10.0.0.5:1'\n",
+	  "quic_lb:\n- config_rotation: 0\n  server_id_length: 3\n  nonce_length: 4\n  servers:\n"
+	  "    ed793: '10.0.0.5:1'\n    '': '10.0.0.5:1'\n    ed793g: '10.0.0.5:1'\n"
+	  "    0102030405060708090a0b0c0d0e0f10: '10.0.0.5:1'\n"
+	  "    ? [ed793a]\n    : '10.0.0.5:1'\n    ~: {a: b}\n    \"ed79\\0\": '10.0.0.5:1'\n"
+	  "    0xed79: '10.0.0.5:1'\n",
 	  "c.yaml:6: quic_lb[0].servers.ed793: " SERVER_ID_MUST "\n"
 	  "c.yaml:7: quic_lb[0].servers.\"\": " SERVER_ID_MUST "\n"
 	  "c.yaml:8: quic_lb[0].servers.ed793g: " SERVER_ID_MUST "\n"

@@ -226,7 +226,8 @@ static void round_trip(unsigned rotation, unsigned server_id_len, unsigned nonce
 		struct decoded decoded;
 
 		random_fill(nonce, sizeof(nonce));
-		cid = quic_lb_encode((uint8_t)(rotation << 5), with_key, servers[i].id, server_id_len, nonce, nonce_len);
+		cid = quic_lb_encode((uint8_t)(rotation << 5), with_key, servers[i].id, server_id_len, nonce,
+				     nonce_len);
 		decoded = decode(&world, cid.bytes, cid.len);
 		if (decoded.verdict != (i < 3 ? QUIC_LB_SERVER : QUIC_LB_UNKNOWN_SERVER) ||
 		    decoded.server != (i < 3 ? i : UNTOUCHED) || decoded.cid_len != 1 + server_id_len + nonce_len)
@@ -241,10 +242,10 @@ static void test_every_split(void **state)
 	unsigned splits = 0;
 
 	(void)state;
-	for (unsigned server_id_len = 1; server_id_len <= QUIC_LB_SERVER_ID_MAX; server_id_len++) {
-		for (unsigned nonce_len = QUIC_LB_NONCE_MIN; server_id_len + nonce_len <= QUIC_LB_BODY_MAX; nonce_len++) {
-			round_trip(splits % QUIC_LB_CONFIGS_MAX, server_id_len, nonce_len, key);
-			round_trip(splits % QUIC_LB_CONFIGS_MAX, server_id_len, nonce_len, NULL);
+	for (unsigned id_len = 1; id_len <= QUIC_LB_SERVER_ID_MAX; id_len++) {
+		for (unsigned nonce_len = QUIC_LB_NONCE_MIN; id_len + nonce_len <= QUIC_LB_BODY_MAX; nonce_len++) {
+			round_trip(splits % QUIC_LB_CONFIGS_MAX, id_len, nonce_len, key);
+			round_trip(splits % QUIC_LB_CONFIGS_MAX, id_len, nonce_len, NULL);
 			splits++;
 		}
 	}
@@ -296,8 +297,8 @@ static void test_many_servers(void **state)
 		const uint8_t id[] = { (uint8_t)(i >> 8), (uint8_t)i };
 		const struct quic_cid cid = quic_lb_encode(5 << 5, NULL, id, sizeof(id), nonce, sizeof(nonce));
 
-		assert_decoded(decode(&world, cid.bytes, cid.len), i < SERVERS ? QUIC_LB_SERVER : QUIC_LB_UNKNOWN_SERVER,
-			       i < SERVERS ? i : UNTOUCHED, 7);
+		assert_decoded(decode(&world, cid.bytes, cid.len),
+			       i < SERVERS ? QUIC_LB_SERVER : QUIC_LB_UNKNOWN_SERVER, i < SERVERS ? i : UNTOUCHED, 7);
 	}
 	world_close(&world);
 	free(servers);
