@@ -23,18 +23,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct config parse_good(const char *text)
-{
-	struct config config;
-	char *messages;
-
-	if (parse_bytes(text, strlen(text), &config, &messages) != 0)
-		fail_msg("refused:\n%s", messages);
-	assert_string_equal(messages, "");
-	free(messages);
-	return config;
-}
-
 static char *read_file(const char *path, size_t *len)
 {
 	FILE *file = fopen(path, "r");
@@ -531,32 +519,6 @@ static void test_listeners_at_their_bound(void **state)
 	free(text);
 }
 
-/* All rotations, the longest server ID, and some thousands of servers. */
-static void test_quic_lb_at_its_bounds(void **state)
-{
-	enum { SERVERS = 5000 };
-	char *text = malloc(SERVERS * 40 + 2000), *to = text;
-	struct config config;
-
-	(void)state;
-	to += sprintf(to, "quic_lb:\n");
-	for (unsigned i = 0; i < 6; i++)
-		to += sprintf(to, "- {config_rotation: %u, server_id_length: 15, nonce_length: 4, "
-				  "servers: {0102030405060708090a0b0c0d0e0f: '10.0.0.1:1'}}\n", i);
-	to += sprintf(to, "- config_rotation: 6\n  server_id_length: 2\n  nonce_length: 14\n  servers:\n");
-	for (unsigned i = SERVERS; i > 0; i--)
-		to += sprintf(to, "    \"%04x\": '10.0.0.1:%u'\n", i, i);
-	config = parse_good(text);
-	assert_int_equal(config.quic_lb_count, CONFIG_QUIC_LB_MAX);
-	assert_int_equal(config.quic_lb[5].servers[0].id_len, 15);
-	assert_int_equal(config.quic_lb[5].servers[0].id[14], 15);
-	assert_int_equal(config.quic_lb[6].server_count, SERVERS);
-	for (unsigned i = 0; i < SERVERS; i++)
-		assert_int_equal(config.quic_lb[6].servers[i].address.port, i + 1);
-	config_free(&config);
-	free(text);
-}
-
 /* --- sizes ------------------------------------------------------------------------------------- */
 
 /* Each in an allocation of exactly its size, for the sanitizer to watch its end. */
@@ -765,7 +727,6 @@ int main(void)
 		cmocka_unit_test(test_names_at_their_bounds),
 		cmocka_unit_test(test_longest_string),
 		cmocka_unit_test(test_listeners_at_their_bound),
-		cmocka_unit_test(test_quic_lb_at_its_bounds),
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_100k_routes),
 		cmocka_unit_test(test_too_large),
