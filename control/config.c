@@ -29,6 +29,8 @@ void config_free(struct config *config)
 		route_spec_release(route->spec);
 	}
 	free(config->routes);
+	for (unsigned i = 0; i < config->quic_lb_count; i++)
+		free(config->quic_lb[i].servers);
 	config_keys_free(&config_keys, config);
 	memset(config, 0, sizeof(*config));
 }

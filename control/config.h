@@ -33,6 +33,9 @@ enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 enum {
 	CONFIG_LISTENERS_MAX = 64,
 	CONFIG_FQDN_MAX = 253,         /* RFC 1035 s2.3.4, without the last dot */
+	CONFIG_QUIC_LB_MAX = 7,        /* config rotations 0..6 */
+	CONFIG_QUIC_LB_ID_MAX = 15,    /* bytes of a server ID */
+	CONFIG_QUIC_LB_BODY_MAX = 19,  /* of a server ID and a nonce: a CID has 20 at most */
 };
 
 struct config_listener {
@@ -118,6 +121,25 @@ struct config_agones {
 	char *allocator_client_cert, *allocator_client_key, *allocator_ca_cert;
 };
 
+struct config_quic_lb_server {
+	uint8_t id[CONFIG_QUIC_LB_ID_MAX]; /* zero behind id_len, which is server_id_length */
+	uint8_t id_len;
+	struct config_address address;
+	int line;                      /* in the file */
+};
+
+/* One configuration of QUIC-LB connection IDs: docs/quic-lb.md. */
+struct config_quic_lb {
+	uint32_t config_rotation;      /* 0..6, unique */
+	uint32_t server_id_length;     /* 1..15 */
+	uint32_t nonce_length;         /* 4..18; with server_id_length at most 19 */
+	bool encrypted;                /* else there is no key */
+	uint8_t key[16];               /* secret */
+	struct config_quic_lb_server *servers; /* by ID, unique; several may have one address */
+	size_t server_count;           /* at least 1 */
+	int line;                      /* of config_rotation in the file */
+};
+
 struct config {
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
 	unsigned listener_count;       /* udp.port is one, named "udp": always when no listeners are given */
@@ -129,6 +151,8 @@ struct config {
 	struct config_api api;
 	struct config_redis redis;
 	struct config_agones agones;
+	struct config_quic_lb quic_lb[CONFIG_QUIC_LB_MAX];
+	unsigned quic_lb_count;
 	struct config_log log;
 	struct config_route *routes;
 	size_t route_count;

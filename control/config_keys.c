@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/config_check.h"
+#include "control/config_quic_lb.h"
 #include "control/config_value.h"
 
 enum { STRING_MAX = 4095 }; /* PATH_MAX without its NUL: the longest that has a use */
@@ -21,12 +22,14 @@ enum { STRING_MAX = 4095 }; /* PATH_MAX without its NUL: the longest that has a 
 #define LISTENER(field) FIELD(struct config_listener, field)
 #define ROUTE(field) FIELD(struct config_route, field)
 #define TARGET(field) FIELD(struct config_target, field)
+#define QUIC_LB(field) FIELD(struct config_quic_lb, field)
+#define QUIC_LB_SERVER(field) FIELD(struct config_quic_lb_server, field)
 #define WHOLE(type) .offset = 0, .size = sizeof(type)
 
 /* Rows. place: one of the above; behind the last argument REQUIRED or SECRET may follow. */
 #define BOOL(name_, place, default_) { .name = name_, .type = CONFIG_KEY_BOOL, place, .number = default_ }
-#define NUMBER(name_, place, min_, max_, default_) \
-	{ .name = name_, .type = CONFIG_KEY_NUMBER, place, .min = min_, .max = max_, .number = default_ }
+#define NUMBER(name_, place, min_, max_, default_, ...) \
+	{ .name = name_, .type = CONFIG_KEY_NUMBER, place, .min = min_, .max = max_, .number = default_, __VA_ARGS__ }
 #define CHOICE(name_, place, choices_, default_, ...) \
 	{ .name = name_, .type = CONFIG_KEY_CHOICE, place, .choices = choices_, .number = default_, __VA_ARGS__ }
 #define STRING(name_, place, default_, check_, ...) \
@@ -35,6 +38,7 @@ enum { STRING_MAX = 4095 }; /* PATH_MAX without its NUL: the longest that has a 
 #define PARSED(name_, place, default_, read_, ...) \
 	{ .name = name_, .type = CONFIG_KEY_PARSED, place, .text = default_, .read = read_, __VA_ARGS__ }
 #define NESTED(name_, mapping_) { .name = name_, .type = CONFIG_KEY_MAPPING, .mapping = &(mapping_) }
+#define PAIRS(name_, pairs_, ...) { .name = name_, .type = CONFIG_KEY_PAIRS, .pairs = &(pairs_), __VA_ARGS__ }
 #define LIST(name_, list_) { .name = name_, .type = CONFIG_KEY_LIST, .list = &(list_) }
 #define REQUIRED .required = true
 #define SECRET .secret = true
@@ -151,6 +155,25 @@ static const struct config_key agones_keys[] = {
 };
 static const struct config_mapping agones_mapping = MAPPING(agones_keys, NULL);
 
+static const struct config_pairs quic_lb_server_pairs = {
+	.add = config_quic_lb_add_server,
+	.read_name = config_quic_lb_server_id,
+	.value = PARSED(NULL, QUIC_LB_SERVER(address), NULL, config_quic_lb_address, REQUIRED),
+};
+static const struct config_key quic_lb_keys[] = {
+	NUMBER("config_rotation", QUIC_LB(config_rotation), 0, CONFIG_QUIC_LB_MAX - 1, 0, REQUIRED),
+	NUMBER("server_id_length", QUIC_LB(server_id_length), 1, CONFIG_QUIC_LB_ID_MAX, 0, REQUIRED),
+	NUMBER("nonce_length", QUIC_LB(nonce_length), 4, CONFIG_QUIC_LB_BODY_MAX - 1, 0, REQUIRED),
+	PARSED("key", WHOLE(struct config_quic_lb), NULL, config_quic_lb_key, SECRET),
+	PAIRS("servers", quic_lb_server_pairs, REQUIRED),
+};
+static const struct config_mapping quic_lb_mapping = MAPPING(quic_lb_keys, config_quic_lb_check);
+static const struct config_list quic_lb_list = {
+	.item = { .type = CONFIG_KEY_MAPPING, .mapping = &quic_lb_mapping, REQUIRED },
+	.max = CONFIG_QUIC_LB_MAX,
+	.add = config_quic_lb_add,
+};
+
 static const struct config_key log_keys[] = {
 	CHOICE("level", CONFIG(log.level), log_levels, CONFIG_LOG_INFO),
 	CHOICE("format", CONFIG(log.format), log_formats, CONFIG_LOG_TEXT),
@@ -190,7 +213,7 @@ static const struct config_key all_keys[] = {
 	NESTED("api", api_mapping),
 	NESTED("redis", redis_mapping),
 	NESTED("agones", agones_mapping),
-	{ .name = "quic_lb", .type = CONFIG_KEY_RESERVED_LIST },
+	LIST("quic_lb", quic_lb_list),
 	{ .name = "firehose", .type = CONFIG_KEY_RESERVED_MAPPING },
 	NESTED("log", log_mapping),
 	LIST("routes", route_list),

@@ -25,9 +25,9 @@ enum config_key_type {
 	CONFIG_KEY_STRING,          /* char *, owned, never NULL */
 	CONFIG_KEY_PARSED,          /* a string; what `read` makes of it */
 	CONFIG_KEY_MAPPING,
+	CONFIG_KEY_PAIRS,           /* a mapping whose keys the file chooses */
 	CONFIG_KEY_LIST,
-	CONFIG_KEY_RESERVED_LIST,   /* must be empty until what it configures exists */
-	CONFIG_KEY_RESERVED_MAPPING,
+	CONFIG_KEY_RESERVED_MAPPING, /* must be empty until what it configures exists */
 };
 
 enum { CONFIG_KEYS_MAX = 16 };      /* in one mapping */
@@ -48,6 +48,7 @@ struct config_key {
 	const char *(*check)(const char *text);             /* STRING: NULL or what it must be; may be absent */
 	const char *(*read)(const char *text, void *field); /* PARSED: the same */
 	const struct config_mapping *mapping;
+	const struct config_pairs *pairs;
 	const struct config_list *list;
 };
 
@@ -56,6 +57,13 @@ struct config_mapping {
 	unsigned key_count;
 	/* Called at the end of a mapping, may be absent: checks between its keys. base: what offsets are into. */
 	void (*done)(struct config_walk *walk, void *base, const struct config_lines *lines);
+};
+
+struct config_pairs {
+	/* The memory of one more pair; NULL: out of memory. base: what the mapping's offsets are into. */
+	void *(*add)(void *base, int line);
+	const char *(*read_name)(const char *text, void *pair); /* NULL or what the pair's key must be */
+	struct config_key value;    /* offset in the pair */
 };
 
 struct config_list {

@@ -83,9 +83,9 @@ static const char *must_be(const struct config_key *key, char out[static MUST_BY
 					      key->choices[i]);
 		return out;
 	case CONFIG_KEY_LIST:
-	case CONFIG_KEY_RESERVED_LIST:
 		return "must be a list";
 	case CONFIG_KEY_MAPPING:
+	case CONFIG_KEY_PAIRS:
 	case CONFIG_KEY_RESERVED_MAPPING:
 		return "must be a mapping";
 	default:
@@ -168,6 +168,8 @@ static bool has_control_characters(const char *text, size_t len)
 	return false;
 }
 
+static const char no_control_characters[] = "must not contain control characters";
+
 static void walk_scalar(struct config_walk *walk, const struct config_key *key, void *field)
 {
 	const struct config_yaml *yaml = &walk->yaml;
@@ -179,7 +181,7 @@ static void walk_scalar(struct config_walk *walk, const struct config_key *key, 
 	if (is_text && !key->required && yaml->value_len == 0)
 		return;
 	if (is_text && has_control_characters(yaml->value, yaml->value_len))
-		must = "must not contain control characters";
+		must = no_control_characters;
 	else if (key->type == CONFIG_KEY_STRING)
 		must = read_string(key, yaml->value, yaml->value_len, field, message);
 	else if (key->type == CONFIG_KEY_PARSED)
@@ -195,6 +197,8 @@ static void walk_scalar(struct config_walk *walk, const struct config_key *key, 
 }
 
 /* --- mappings and lists ------------------------------------------------------------------------ */
+
+static const char key_must_be[] = "a key must be a name";
 
 static void walk_value(struct config_walk *walk, const struct config_key *key, void *base);
 
@@ -219,6 +223,14 @@ static const struct config_key *find_key(const struct config_mapping *mapping, c
 	return NULL;
 }
 
+/* The current node is a key: steps over it and its value. */
+static void skip_pair(struct config_yaml *yaml)
+{
+	config_yaml_skip(yaml);
+	config_yaml_next(yaml);
+	config_yaml_skip(yaml);
+}
+
 /* The current node is a key: reads its value too. */
 static void walk_pair(struct config_walk *walk, void *base, struct config_lines *lines)
 {
@@ -229,24 +241,21 @@ static void walk_pair(struct config_walk *walk, void *base, struct config_lines 
 	int *line;
 
 	if (yaml->kind != CONFIG_YAML_SCALAR) {
-		config_walk_error(walk, yaml->line, NULL, NULL, "a key must be a name");
+		config_walk_error(walk, yaml->line, NULL, NULL, key_must_be);
 	} else {
 		key = find_key(lines->mapping, yaml);
 		if (!key)
 			unknown_key(walk, lines->mapping);
 	}
 	if (!key) {
-		config_yaml_skip(yaml);
-		config_yaml_next(yaml);
-		config_yaml_skip(yaml);
+		skip_pair(yaml);
 		return;
 	}
 	line = &lines->line[key - lines->mapping->keys];
 	if (*line) {
 		snprintf(message, sizeof(message), "must be given once (first on line %d)", abs(*line));
 		config_walk_error(walk, yaml->line, key->name, NULL, message);
-		config_yaml_next(yaml);
-		config_yaml_skip(yaml);
+		skip_pair(yaml);
 		return;
 	}
 	*line = yaml->line;
@@ -274,6 +283,40 @@ static void walk_mapping(struct config_walk *walk, const struct config_mapping *
 	}
 	if (mapping->done)
 		mapping->done(walk, base, &lines);
+}
+
+/* The same where the file chooses the keys. */
+static void walk_free_pair(struct config_walk *walk, const struct config_pairs *pairs, void *base)
+{
+	struct config_yaml *yaml = &walk->yaml;
+	bool is_name = yaml->kind == CONFIG_YAML_SCALAR;
+	void *pair = is_name ? pairs->add(base, yaml->line) : NULL;
+	char name[CONFIG_QUOTED_BYTES];
+	const char *must;
+
+	if (!pair) {
+		config_walk_error(walk, yaml->line, NULL, NULL, is_name ? "out of memory" : key_must_be);
+		skip_pair(yaml);
+		return;
+	}
+	config_yaml_quote(yaml, name, false);
+	must = has_control_characters(yaml->value, yaml->value_len) ? no_control_characters :
+								      pairs->read_name(yaml->value, pair);
+	if (must)
+		config_walk_error(walk, yaml->line, name, NULL, must);
+	walk->path[walk->depth++].name = name;
+	config_yaml_next(yaml);
+	walk_value(walk, &pairs->value, pair);
+	walk->depth--;
+}
+
+static void walk_pairs(struct config_walk *walk, const struct config_pairs *pairs, void *base)
+{
+	while (config_yaml_next(&walk->yaml) != CONFIG_YAML_MAPPING_END) {
+		if (walk->yaml.kind == CONFIG_YAML_END)
+			return;
+		walk_free_pair(walk, pairs, base);
+	}
 }
 
 static void walk_item(struct config_walk *walk, const struct config_list *list, unsigned index)
@@ -318,14 +361,12 @@ static void walk_list(struct config_walk *walk, const struct config_list *list)
 static void walk_reserved(struct config_walk *walk)
 {
 	struct config_yaml *yaml = &walk->yaml;
-	const char *shown = yaml->kind == CONFIG_YAML_LIST ? "[...]" : "{...}";
 	int line = yaml->line;
 
 	config_yaml_next(yaml);
-	if (yaml->kind != CONFIG_YAML_LIST_END && yaml->kind != CONFIG_YAML_MAPPING_END)
-		config_walk_error(walk, line, NULL, shown, "not supported yet: must be empty");
-	while (yaml->kind != CONFIG_YAML_LIST_END && yaml->kind != CONFIG_YAML_MAPPING_END &&
-	       yaml->kind != CONFIG_YAML_END) {
+	if (yaml->kind != CONFIG_YAML_MAPPING_END)
+		config_walk_error(walk, line, NULL, "{...}", "not supported yet: must be empty");
+	while (yaml->kind != CONFIG_YAML_MAPPING_END && yaml->kind != CONFIG_YAML_END) {
 		config_yaml_skip(yaml);
 		config_yaml_next(yaml);
 	}
@@ -333,9 +374,9 @@ static void walk_reserved(struct config_walk *walk)
 
 static enum config_yaml_kind kind_of(enum config_key_type type)
 {
-	if (type == CONFIG_KEY_MAPPING || type == CONFIG_KEY_RESERVED_MAPPING)
+	if (type == CONFIG_KEY_MAPPING || type == CONFIG_KEY_PAIRS || type == CONFIG_KEY_RESERVED_MAPPING)
 		return CONFIG_YAML_MAPPING;
-	if (type == CONFIG_KEY_LIST || type == CONFIG_KEY_RESERVED_LIST)
+	if (type == CONFIG_KEY_LIST)
 		return CONFIG_YAML_LIST;
 	return CONFIG_YAML_SCALAR;
 }
@@ -353,6 +394,8 @@ static void walk_value(struct config_walk *walk, const struct config_key *key, v
 		config_yaml_skip(&walk->yaml);
 	} else if (key->type == CONFIG_KEY_MAPPING) {
 		walk_mapping(walk, key->mapping, base);
+	} else if (key->type == CONFIG_KEY_PAIRS) {
+		walk_pairs(walk, key->pairs, base);
 	} else if (key->type == CONFIG_KEY_LIST) {
 		walk_list(walk, key->list);
 	} else if (kind != CONFIG_YAML_SCALAR) {

@@ -16,7 +16,7 @@
 
 enum {
 	CONFIG_YAML_BYTES_MAX = 64 << 20, /* some 900,000 routes */
-	CONFIG_YAML_DEPTH_MAX = 16,       /* the keys need 3 */
+	CONFIG_YAML_DEPTH_MAX = 16,       /* the keys need 4 */
 };
 
 enum config_yaml_kind {

@@ -18,6 +18,20 @@ static void must(bool holds)
 		abort();
 }
 
+static void check_quic_lb(const struct config_quic_lb *q)
+{
+	static const uint8_t no_key[sizeof(q->key)];
+
+	must(q->config_rotation <= 6 && q->line >= 1 && q->server_count >= 1);
+	must(q->server_id_length >= 1 && q->server_id_length <= 15 && q->nonce_length >= 4);
+	must(q->server_id_length + q->nonce_length <= 19);
+	must(q->encrypted || memcmp(q->key, no_key, sizeof(no_key)) == 0);
+	for (size_t i = 0; i < q->server_count; i++) {
+		must(q->servers[i].id_len == q->server_id_length && q->servers[i].address.port != 0);
+		must(i == 0 || memcmp(q->servers[i - 1].id, q->servers[i].id, sizeof(q->servers[i].id)) < 0);
+	}
+}
+
 static void check_taken(const struct config *c)
 {
 	must(c->listener_count >= 1 && c->listener_count <= CONFIG_LISTENERS_MAX);
@@ -32,6 +46,9 @@ static void check_taken(const struct config *c)
 	must(c->limits.idle_timeout_unconfirmed_s <= c->limits.idle_timeout_s);
 	must(c->api.address && c->api.token_file && c->redis.address[0] && c->redis.password && c->redis.channel[0]);
 	must(c->agones.namespace[0] && c->agones.allocator_host && c->agones.allocator_ca_cert);
+	must(c->quic_lb_count <= CONFIG_QUIC_LB_MAX);
+	for (unsigned i = 0; i < c->quic_lb_count; i++)
+		check_quic_lb(&c->quic_lb[i]);
 	for (size_t i = 0; i < c->route_count; i++) {
 		const struct config_route *route = &c->routes[i];
 		size_t len = strlen(route->fqdn);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "control/config.h"
 
@@ -23,6 +24,49 @@ static inline int parse_bytes(const char *text, size_t len, struct config *confi
 	result = config_parse("c.yaml", text, len, config, errors);
 	fclose(errors);
 	return result;
+}
+
+struct error_row {
+	const char *name, *text, *messages;
+};
+
+/* Each text is refused with exactly its messages, and leaves nothing behind. */
+static inline void assert_refused(const struct error_row *rows, size_t count)
+{
+	static const struct config nothing;
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct error_row *row = &rows[i];
+		struct config config;
+		char *messages;
+		int result;
+
+		memset(&config, 0xa5, sizeof(config));
+		result = parse_bytes(row->text, strlen(row->text), &config, &messages);
+		if (result != -1 || strcmp(messages, row->messages) != 0) {
+			print_error("%s: got %d\n%swanted\n%s\n", row->name, result, messages, row->messages);
+			failed++;
+		}
+		if (result == 0)
+			config_free(&config);
+		else if (memcmp(&config, &nothing, sizeof(config)) != 0)
+			fail_msg("%s: the config holds something", row->name);
+		free(messages);
+	}
+	assert_int_equal(failed, 0);
+}
+
+static inline struct config parse_good(const char *text)
+{
+	struct config config;
+	char *messages;
+
+	if (parse_bytes(text, strlen(text), &config, &messages) != 0)
+		fail_msg("refused:\n%s", messages);
+	assert_string_equal(messages, "");
+	free(messages);
+	return config;
 }
 
 #endif

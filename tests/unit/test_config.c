@@ -23,18 +23,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static struct config parse_good(const char *text)
-{
-	struct config config;
-	char *messages;
-
-	if (parse_bytes(text, strlen(text), &config, &messages) != 0)
-		fail_msg("refused:\n%s", messages);
-	assert_string_equal(messages, "");
-	free(messages);
-	return config;
-}
-
 static char *read_file(const char *path, size_t *len)
 {
 	FILE *file = fopen(path, "r");
@@ -111,6 +99,7 @@ static void assert_defaults(const struct config *c)
 	assert_string_equal(c->agones.allocator_client_cert, "");
 	assert_string_equal(c->agones.allocator_client_key, "");
 	assert_string_equal(c->agones.allocator_ca_cert, "");
+	assert_int_equal(c->quic_lb_count, 0);
 	assert_int_equal(c->log.level, CONFIG_LOG_INFO);
 	assert_int_equal(c->log.format, CONFIG_LOG_TEXT);
 	assert_int_equal(c->route_count, 0);
@@ -178,11 +167,13 @@ static void test_shipped_examples(void **state)
 	(void)state;
 	for (at = text; (at = strstr(at, "#  - {")); at++)
 		at[0] = ' ';
-	while ((at = strstr(text, "listeners: []")) || (at = strstr(text, "routes: []")))
+	while ((at = strstr(text, "listeners: []")) || (at = strstr(text, "routes: []")) ||
+	       (at = strstr(text, "quic_lb: []")))
 		memcpy(strchr(at, '['), "  ", 2);
 	config = parse_good(text);
 	assert_int_equal(config.listener_count, 2);
 	assert_int_equal(config.route_count, 3);
+	assert_int_equal(config.quic_lb_count, 1);
 	config_free(&config);
 	free(text);
 }
@@ -271,7 +262,14 @@ static const char every_key[] =
 	"  tls: true, ca_cert: ca.pem, client_cert: c.pem, client_key: k.pem}\n"
 	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
 	"  allocator_ca_cert: a}\n"
-	"quic_lb: []\n"
+	"quic_lb:\n"
+	"  - {config_rotation: 6, server_id_length: 3, nonce_length: 4, key: 8f95f09245765f80256934E50C66207F,\n"
+	"     servers: {ed793a: '10.0.0.5:7777', 'C4605E': '[2001:db8::6]:7778', 0e1234: '10.0.0.5:7777'}}\n"
+	"  - servers: {\"01\": '10.0.0.6:1'}\n"
+	"    key: ''\n"
+	"    nonce_length: 18\n"
+	"    server_id_length: 1\n"
+	"    config_rotation: 0\n"
 	"firehose: {}\n"
 	"log: {level: debug, format: json}\n"
 	"routes:\n"
@@ -282,6 +280,44 @@ static const char every_key[] =
 	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n"
 	"  - {fqdn: several.example.com, type: simple,\n"
 	"     targets: [{address: 'a.internal:5', weight: 65535}, {address: '10.0.0.6:6'}]}\n";
+
+static void assert_server(const struct config_quic_lb_server *server, const char *id, const char *address, int line)
+{
+	char text[2 * CONFIG_QUIC_LB_ID_MAX + 1] = "";
+
+	for (unsigned i = 0; i < server->id_len; i++)
+		sprintf(text + 2 * i, "%02x", server->id[i]);
+	assert_string_equal(text, id);
+	assert_ip(server->address.addr, address);
+	assert_int_equal(server->line, line);
+}
+
+static void assert_every_quic_lb(const struct config *c)
+{
+	static const uint8_t key[16] = { 0x8f, 0x95, 0xf0, 0x92, 0x45, 0x76, 0x5f, 0x80,
+					 0x25, 0x69, 0x34, 0xe5, 0x0c, 0x66, 0x20, 0x7f };
+	const struct config_quic_lb *first = &c->quic_lb[0], *second = &c->quic_lb[1];
+
+	assert_int_equal(c->quic_lb_count, 2);
+	assert_int_equal(first->config_rotation, 6);
+	assert_int_equal(first->server_id_length, 3);
+	assert_int_equal(first->nonce_length, 4);
+	assert_true(first->encrypted);
+	assert_memory_equal(first->key, key, sizeof(key));
+	assert_int_equal(first->server_count, 3);
+	assert_int_equal(first->line, 20);
+	assert_server(&first->servers[0], "0e1234", "10.0.0.5", 21); /* by ID */
+	assert_server(&first->servers[1], "c4605e", "2001:db8::6", 21);
+	assert_int_equal(first->servers[1].address.port, 7778);
+	assert_server(&first->servers[2], "ed793a", "10.0.0.5", 21);
+	assert_int_equal(second->config_rotation, 0);
+	assert_int_equal(second->server_id_length, 1);
+	assert_int_equal(second->nonce_length, 18);
+	assert_false(second->encrypted);
+	assert_int_equal(second->server_count, 1);
+	assert_int_equal(second->line, 26);
+	assert_server(&second->servers[0], "01", "10.0.0.6", 22);
+}
 
 static void test_every_key(void **state)
 {
@@ -349,6 +385,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.agones.allocator_client_cert, "c");
 	assert_string_equal(c.agones.allocator_client_key, "k");
 	assert_string_equal(c.agones.allocator_ca_cert, "a");
+	assert_every_quic_lb(&c);
 	assert_int_equal(c.log.level, CONFIG_LOG_DEBUG);
 	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
 	assert_int_equal(c.route_count, 4);
@@ -359,7 +396,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
-	assert_int_equal(c.routes[1].line, 24);
+	assert_int_equal(c.routes[1].line, 31);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");
