@@ -30,7 +30,7 @@ static void workers_sum(const struct state *state, struct counters *sum)
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned worker = 0; worker < WORKERS_MAX; worker++)
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
-			((uint64_t *)sum)[i] += __atomic_load_n((uint64_t *)&state->worker_counters[worker] + i,
+			((uint64_t *)sum)[i] += __atomic_load_n((uint64_t *)&state->worker_counters[worker].counters + i,
 								__ATOMIC_RELAXED);
 }
 

@@ -32,7 +32,7 @@ static const uint32_t value_sizes[PROTOCOL_MAP_COUNT] = {
 	[PROTOCOL_MAP_BACKENDS] = sizeof(struct backend),
 	[PROTOCOL_MAP_ENDPOINTS] = sizeof(struct endpoint),
 	[PROTOCOL_MAP_RELAY_ADDRESSES] = sizeof(struct relay_address),
-	[PROTOCOL_MAP_WORKER_COUNTERS] = sizeof(struct counters),
+	[PROTOCOL_MAP_WORKER_COUNTERS] = sizeof(struct worker_record),
 	[PROTOCOL_MAP_KERNEL_COUNTERS] = sizeof(struct counters),
 };
 

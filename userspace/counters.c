@@ -72,12 +72,12 @@ static int workers_read(const char *instance, struct counters *sum)
 	if (fd < 0)
 		return fd;
 	for (uint32_t key = 0; !error && key < WORKERS_MAX; key++) {
-		struct counters value;
+		struct worker_record value;
 
 		if (bpf_map_lookup_elem(fd, &key, &value) < 0)
 			error = -errno;
 		else
-			counters_add(sum, &value);
+			counters_add(sum, &value.counters);
 	}
 	close(fd);
 	return error;
