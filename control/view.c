@@ -192,6 +192,24 @@ int view_kernel_counters(struct view *view, struct counters *sum)
 	return error;
 }
 
+struct view_sessions view_sessions(const struct state *state)
+{
+	struct view_sessions sum = { 0 };
+
+	for (uint32_t slot = 0; slot < state->session_slots; slot++) {
+		const struct session *session = &state->sessions[slot];
+
+		/* Not a whole copy of each: one that is changing meanwhile counts as either. */
+		if (!entry_is_live(session))
+			continue;
+		if (__atomic_load_n(&session->flags, __ATOMIC_RELAXED) & SESSION_CONFIRMED)
+			sum.confirmed++;
+		else
+			sum.unconfirmed++;
+	}
+	return sum;
+}
+
 uint32_t view_live(const void *entries, size_t entry_size, uint32_t slots)
 {
 	uint32_t live = 0;
