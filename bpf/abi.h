@@ -265,7 +265,7 @@ struct globals {
 	__u32 cid_mask;
 	__u32 session_slots;
 	__u32 backend_slots;
-	__u32 unused;
+	__u32 nexthops;                 /* live ones, as of the last second: their table is not for readers */
 	struct siphash_key hash_key;
 };
 
@@ -301,7 +301,7 @@ enum {
 	SOCKET_XDP_NATIVE = 1 << 3,         /* the program runs in the driver; else generic */
 };
 
-/* An AF_XDP socket. The steward fills in name, flags and worker, the worker the rest, once a second; each word alone. */
+/* An AF_XDP socket. The steward stores name, flags and worker, the worker the rest, once a second; each word alone. */
 struct socket_stats {
 	char interface[16];                 /* IFNAMSIZ, NUL-terminated */
 	__u32 flags;                        /* SOCKET_* */

@@ -118,7 +118,6 @@ static void print_tables(FILE *out, const struct state *state)
 		{ "backends", state->backends, sizeof(struct backend), state->backend_slots },
 		{ "endpoints", state->endpoints.entries, state->endpoints.entry_size, state->endpoints.mask + 1 },
 	};
-
 	const struct view_sessions sessions = view_sessions(state);
 
 	family(out, "sluice_sessions", "gauge", "Sessions now; confirmed: the client has used the backend's CID.");
@@ -128,10 +127,12 @@ static void print_tables(FILE *out, const struct state *state)
 	family(out, "sluice_table_entries", "gauge", "Entries in use of each table.");
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		fprintf(out, "sluice_table_entries{table=\"%s\"} %u\n", tables[i].name,
-			view_live(tables[i].entries, tables[i].entry_size, tables[i].slots));
+			entries_live(tables[i].entries, tables[i].entry_size, tables[i].slots));
+	fprintf(out, "sluice_table_entries{table=\"nexthops\"} %u\n", gauge_load(&state->globals->nexthops));
 	family(out, "sluice_table_slots", "gauge", "Slots of each table.");
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		fprintf(out, "sluice_table_slots{table=\"%s\"} %u\n", tables[i].name, tables[i].slots);
+	fprintf(out, "sluice_table_slots{table=\"nexthops\"} %u\n", NEXTHOPS_MAX);
 }
 
 /* --- workers and their sockets --------------------------------------------------------------------- */

@@ -209,12 +209,3 @@ struct view_sessions view_sessions(const struct state *state)
 	}
 	return sum;
 }
-
-uint32_t view_live(const void *entries, size_t entry_size, uint32_t slots)
-{
-	uint32_t live = 0;
-
-	for (uint32_t slot = 0; slot < slots; slot++)
-		live += entry_is_live((const uint8_t *)entries + slot * entry_size);
-	return live;
-}

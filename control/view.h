@@ -36,7 +36,4 @@ struct view_sessions {
 
 struct view_sessions view_sessions(const struct state *state);
 
-/* Live entries of a table. */
-uint32_t view_live(const void *entries, size_t entry_size, uint32_t slots);
-
 #endif

@@ -78,7 +78,7 @@ void rings_recycle(struct rings *rings);
 /*
  * What its worker and the kernel (getsockopt XDP_STATISTICS) counted there, and
  * what is on its rings, to the memory that other processes read. The worker's,
- * as the socket's lock is held meanwhile: 0.3 us. Name, flags and worker stay.
+ * as the socket's lock is held meanwhile: 0.4 us. Name, flags and worker stay.
  */
 void rings_stats(const struct rings_socket *socket, struct socket_stats *stats);
 

@@ -191,6 +191,7 @@ metrics_are_right() {
 		grep -q '^sluice_dropped_packets_total{reason="no_route",by="worker"}' "$WORK/answer" &&
 		grep -q '^sluice_sessions_ended_total 1$' "$WORK/answer" &&
 		grep -q '^sluice_table_entries{table="paths"} [1-9]' "$WORK/answer" &&
+		[ "$(metric 'sluice_table_entries{table="nexthops"}')" -ge 3 ] &&
 		grep -q '^sluice_relay_connected 1$' "$WORK/answer"
 }
 check "promtool has nothing to say against /metrics, and each metric is documented" metrics_are_right
@@ -236,6 +237,19 @@ handshake_is_counted() {
 	answers a.test a.test && wait_for "more than $received packets, $opened sessions" 5 more_than "$received" "$opened"
 }
 check "a handshake shows in them" handshake_is_counted
+
+overflows() {
+	expect 200 GET /metrics && [ "$(of_sockets sluice_xsk_rx_ring_full_total)" -gt 0 ]
+}
+
+# A relay that is not scheduled: more packets for one queue than its RX ring holds (2,048).
+overflow_is_counted() {
+	kill -STOP "$relay_pid"
+	in_ns client python3 "$TOP/tests/peers/garbage.py" version 10.83.1.1 "$PORT" 4000
+	kill -CONT "$relay_pid"
+	wait_for "the relay tells" 5 overflows
+}
+check "a full RX ring shows in them" overflow_is_counted
 
 handshakes_waiting() {
 	expect 200 GET /metrics && [ "$(metric sluice_handshakes_waiting)" = "$1" ]

@@ -29,6 +29,8 @@ static void state_fill(struct state *state)
 
 	plain_state_init(state, 64);
 	records = state->worker_counters;
+	state->globals->nexthops = 17;
+	plain_backend(state, 63, "10.0.0.5", 7001, 1, 0);
 	session_put(state, 3, 0);
 	session_put(state, 5, SESSION_CONFIRMED);
 	session_put(state, 63, SESSION_CONFIRMED | SESSION_CLIENT_SHORT);
@@ -82,6 +84,10 @@ static void tables_are_told(void **unused)
 		"sluice_sessions{state=\"confirmed\"} 2",
 		"sluice_sessions{state=\"unconfirmed\"} 1",
 		"sluice_sessions_limit 64",
+		"sluice_table_entries{table=\"backends\"} 1",
+		"sluice_table_slots{table=\"backends\"} 64",
+		"sluice_table_entries{table=\"nexthops\"} 17",
+		"sluice_table_slots{table=\"nexthops\"} 4096",
 		"sluice_workers 2",
 		"sluice_handshakes_waiting 7",
 		"sluice_handshakes_waiting_limit 80",
