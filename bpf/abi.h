@@ -32,8 +32,9 @@
 #include "drop_reasons.h"
 #include "events.h"
 #include "siphash.h"
+#include "socket_counters.h"
 
-#define SLUICE_ABI_VERSION 3
+#define SLUICE_ABI_VERSION 4
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -264,7 +265,7 @@ struct globals {
 	__u32 cid_mask;
 	__u32 session_slots;
 	__u32 backend_slots;
-	__u32 unused;
+	__u32 nexthops;                 /* live ones, as of the last second: their table is not for readers */
 	struct siphash_key hash_key;
 };
 
@@ -283,6 +284,42 @@ struct counters {
 	__u64 cid_reports_limited;          /* kernel: not reported, over the rate */
 	__u64 drops[DROP_REASON_COUNT];
 	__u64 events[EVENT_COUNT];          /* workers */
+};
+
+/* What a worker stores when it keeps house; each word alone. */
+struct worker_gauges {
+	__u32 frames;                       /* of its UMEM; 0: there is no such worker */
+	__u32 frames_free;                  /* of those, neither in a ring nor held */
+	__u32 flights_max;                  /* its share of limits.pending_handshakes */
+	__u32 flights;                      /* first flights in progress */
+};
+
+enum {
+	SOCKET_OPEN = 1 << 0,               /* else: no such socket */
+	SOCKET_ZERO_COPY = 1 << 1,
+	SOCKET_ZERO_COPY_REFUSED = 1 << 2,  /* was to be, and is in copy mode */
+	SOCKET_XDP_NATIVE = 1 << 3,         /* the program runs in the driver; else generic */
+};
+
+/* An AF_XDP socket. The steward stores name, flags and worker, the worker the rest, once a second; each word alone. */
+struct socket_stats {
+	char interface[16];                 /* IFNAMSIZ, NUL-terminated */
+	__u32 flags;                        /* SOCKET_* */
+	__u32 worker;
+	__u32 fill_frames;                  /* on the fill ring, for the kernel to take */
+	__u32 tx_frames;                    /* on the TX ring, not taken yet */
+	__u64 counters[SOCKET_COUNTER_COUNT]; /* of this socket: they start at 0 with each relay process */
+};
+
+/*
+ * One for each worker and each queue number: record i holds what worker i
+ * counts, and queue i of every interface, by interface slot. A relay that adopts
+ * it goes on with the counters alone: the rest tells of a process that is no more.
+ */
+struct worker_record {
+	struct counters counters;
+	struct worker_gauges gauges;
+	struct socket_stats sockets[INTERFACES_MAX];
 };
 
 /* Ring buffer record: a short header with an unknown CID was forwarded on this path. */
@@ -318,6 +355,11 @@ ASSERT_SIZE(struct backend, 32);
 ASSERT_SIZE(struct nexthop, 32);
 ASSERT_SIZE(struct globals, 80);
 ASSERT_AT(struct globals, hash_key, 64);
+ASSERT_SIZE(struct worker_gauges, 16);
+ASSERT_AT(struct socket_stats, counters, 32);
+ASSERT_AT(struct worker_record, gauges, sizeof(struct counters));
+ASSERT_AT(struct worker_record, sockets, sizeof(struct counters) + 16);
+_Static_assert(QUEUES_MAX <= WORKERS_MAX, "each queue number has a worker_record");
 ASSERT_SIZE(struct cid_report, 32);
 
 #endif

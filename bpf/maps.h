@@ -45,7 +45,7 @@ SHARED_ARRAY(endpoints, struct endpoint, ENDPOINT_SLOTS);
 SHARED_ARRAY(relay_addresses, struct relay_address, RELAY_ADDRESSES_MAX);
 SHARED_ARRAY(nexthops, struct nexthop, NEXTHOP_SLOTS);
 SHARED_ARRAY(host_ports, __u64, 1024); /* bitmap: UDP ports that sockets of this host have */
-SHARED_ARRAY(worker_counters, struct counters, WORKERS_MAX); /* not the program's: here to be pinned with the rest */
+SHARED_ARRAY(worker_counters, struct worker_record, WORKERS_MAX); /* not the program's: here to be pinned with the rest */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

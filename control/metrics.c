@@ -25,12 +25,29 @@ static void counter(FILE *out, const char *name, const char *help, unsigned long
 	fprintf(out, "%s %llu\n", name, value);
 }
 
+/* Text of others as the value of a label. */
+static void label(FILE *out, const char *name, const char *text)
+{
+	fprintf(out, "%s=\"", name);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static uint32_t gauge_load(const __u32 *gauge)
+{
+	return __atomic_load_n(gauge, __ATOMIC_RELAXED);
+}
+
 static void workers_sum(const struct state *state, struct counters *sum)
 {
 	memset(sum, 0, sizeof(*sum));
 	for (unsigned worker = 0; worker < WORKERS_MAX; worker++)
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
-			((uint64_t *)sum)[i] += __atomic_load_n((uint64_t *)&state->worker_counters[worker] + i,
+			((uint64_t *)sum)[i] += __atomic_load_n((uint64_t *)&state->worker_counters[worker].counters + i,
 								__ATOMIC_RELAXED);
 }
 
@@ -101,18 +118,145 @@ static void print_tables(FILE *out, const struct state *state)
 		{ "backends", state->backends, sizeof(struct backend), state->backend_slots },
 		{ "endpoints", state->endpoints.entries, state->endpoints.entry_size, state->endpoints.mask + 1 },
 	};
+	const struct view_sessions sessions = view_sessions(state);
 
-	gauge(out, "sluice_sessions", "Sessions now.",
-	      view_live(state->sessions, sizeof(struct session), state->session_slots));
+	family(out, "sluice_sessions", "gauge", "Sessions now; confirmed: the client has used the backend's CID.");
+	fprintf(out, "sluice_sessions{state=\"confirmed\"} %u\nsluice_sessions{state=\"unconfirmed\"} %u\n",
+		sessions.confirmed, sessions.unconfirmed);
 	gauge(out, "sluice_sessions_limit", "Sessions at most (limits.sessions).", state->session_slots);
 	family(out, "sluice_table_entries", "gauge", "Entries in use of each table.");
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		fprintf(out, "sluice_table_entries{table=\"%s\"} %u\n", tables[i].name,
-			view_live(tables[i].entries, tables[i].entry_size, tables[i].slots));
+			entries_live(tables[i].entries, tables[i].entry_size, tables[i].slots));
+	fprintf(out, "sluice_table_entries{table=\"nexthops\"} %u\n", gauge_load(&state->globals->nexthops));
 	family(out, "sluice_table_slots", "gauge", "Slots of each table.");
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		fprintf(out, "sluice_table_slots{table=\"%s\"} %u\n", tables[i].name, tables[i].slots);
+	fprintf(out, "sluice_table_slots{table=\"nexthops\"} %u\n", NEXTHOPS_MAX);
 }
+
+/* --- workers and their sockets --------------------------------------------------------------------- */
+
+/* Each worker's own, and what they are waiting for together. */
+static void print_workers(FILE *out, const struct state *state)
+{
+	unsigned long long flights = 0, flights_max = 0, workers = 0;
+
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		const struct worker_gauges *gauges = &state->worker_counters[i].gauges;
+
+		workers += gauge_load(&gauges->frames) != 0;
+		flights += gauge_load(&gauges->flights);
+		flights_max += gauge_load(&gauges->flights_max);
+	}
+	gauge(out, "sluice_workers", "Workers of the relay.", workers);
+	gauge(out, "sluice_handshakes_waiting", "First flights held: ClientHello or next hop not there yet.", flights);
+	gauge(out, "sluice_handshakes_waiting_limit", "First flights held at most (limits.pending_handshakes).",
+	      flights_max);
+	family(out, "sluice_umem_frames", "gauge", "Frames of each worker's packet memory (UMEM).");
+	for (unsigned i = 0; i < workers; i++)
+		fprintf(out, "sluice_umem_frames{worker=\"%u\"} %u\n", i,
+			gauge_load(&state->worker_counters[i].gauges.frames));
+	family(out, "sluice_umem_free_frames", "gauge", "Of those, neither on a ring nor held.");
+	for (unsigned i = 0; i < workers; i++)
+		fprintf(out, "sluice_umem_free_frames{worker=\"%u\"} %u\n", i,
+			gauge_load(&state->worker_counters[i].gauges.frames_free));
+}
+
+/* The next AF_XDP socket by interface and queue; *at begins at 0. NULL: that was all. */
+static const struct socket_stats *socket_next(const struct state *state, unsigned *at, unsigned *queue)
+{
+	while (*at < INTERFACES_MAX * QUEUES_MAX) {
+		const struct socket_stats *stats =
+			&state->worker_counters[*at % QUEUES_MAX].sockets[*at / QUEUES_MAX];
+
+		*queue = (*at)++ % QUEUES_MAX;
+		if (gauge_load(&stats->flags) & SOCKET_OPEN)
+			return stats;
+	}
+	return NULL;
+}
+
+/* One line for each socket. */
+static void print_sockets(FILE *out, const struct state *state, const char *name,
+			  unsigned long long (*value)(const struct socket_stats *stats, unsigned what), unsigned what)
+{
+	const struct socket_stats *stats;
+	unsigned at = 0, queue;
+
+	while ((stats = socket_next(state, &at, &queue))) {
+		fprintf(out, "%s{", name);
+		label(out, "interface", stats->interface);
+		fprintf(out, ",queue=\"%u\",worker=\"%u\"} %llu\n", queue, stats->worker, value(stats, what));
+	}
+}
+
+static unsigned long long socket_flag(const struct socket_stats *stats, unsigned flag)
+{
+	return (gauge_load(&stats->flags) & flag) != 0;
+}
+
+static unsigned long long socket_counter(const struct socket_stats *stats, unsigned counter)
+{
+	return __atomic_load_n(&stats->counters[counter], __ATOMIC_RELAXED);
+}
+
+static unsigned long long socket_fill_frames(const struct socket_stats *stats, unsigned unused)
+{
+	(void)unused;
+	return gauge_load(&stats->fill_frames);
+}
+
+static unsigned long long socket_tx_frames(const struct socket_stats *stats, unsigned unused)
+{
+	(void)unused;
+	return gauge_load(&stats->tx_frames);
+}
+
+static void print_xsk(FILE *out, const struct state *state)
+{
+	const struct socket_stats *stats;
+	unsigned at = 0, queue;
+
+	family(out, "sluice_xdp_info", "gauge", "1, with how the XDP program is attached to an interface.");
+	while ((stats = socket_next(state, &at, &queue))) {
+		if (queue != 0)
+			continue;
+		fputs("sluice_xdp_info{", out);
+		label(out, "interface", stats->interface);
+		fprintf(out, ",mode=\"%s\"} 1\n", socket_flag(stats, SOCKET_XDP_NATIVE) ? "native" : "generic");
+	}
+	family(out, "sluice_xsk_zero_copy", "gauge", "1 for an AF_XDP socket with zero copy, 0 in copy mode.");
+	print_sockets(out, state, "sluice_xsk_zero_copy", socket_flag, SOCKET_ZERO_COPY);
+	family(out, "sluice_xsk_zero_copy_refused", "gauge", "1 where the driver refused zero copy: in copy mode instead.");
+	print_sockets(out, state, "sluice_xsk_zero_copy_refused", socket_flag, SOCKET_ZERO_COPY_REFUSED);
+	family(out, "sluice_xsk_fill_ring_frames", "gauge", "Frames on the fill ring, for the kernel to receive into.");
+	print_sockets(out, state, "sluice_xsk_fill_ring_frames", socket_fill_frames, 0);
+	family(out, "sluice_xsk_tx_ring_frames", "gauge", "Frames on the TX ring that the kernel has not taken yet.");
+	print_sockets(out, state, "sluice_xsk_tx_ring_frames", socket_tx_frames, 0);
+#define X(id, name, help)                                                                                    \
+	family(out, "sluice_xsk_" name "_total", "counter", "Number of " help ", by AF_XDP socket.");        \
+	print_sockets(out, state, "sluice_xsk_" name "_total", socket_counter, SOCKET_COUNTER_##id);
+	SOCKET_COUNTERS(X)
+#undef X
+}
+
+void metrics_print_state(FILE *out, const struct state *state, const struct counters *kernel)
+{
+	struct counters workers;
+
+	if (kernel) {
+		workers_sum(state, &workers);
+		print_traffic(out, kernel, &workers);
+		print_drops(out, kernel, &workers);
+		print_events(out, kernel, &workers);
+	}
+	print_tables(out, state);
+	print_workers(out, state);
+	print_xsk(out, state);
+}
+
+/* --- the control process --------------------------------------------------------------------------- */
 
 static void print_redis(FILE *out, struct share *share)
 {
@@ -142,24 +286,26 @@ static void print_redis(FILE *out, struct share *share)
 void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share)
 {
 	const struct state *state = view_enter(view);
-	struct counters kernel, workers;
+	struct counters kernel;
 	char text[LINK_TEXT_MAX];
+	bool connected = link_status(link, text);
 
 	family(out, "sluice_build_info", "gauge", "1, with the version of this control process.");
 	fprintf(out, "sluice_build_info{version=\"%s\",protocol=\"%d\",abi=\"%d\"} 1\n", SLUICE_VERSION,
 		PROTOCOL_VERSION, SLUICE_ABI_VERSION);
-	gauge(out, "sluice_relay_connected", "1 while connected to the relay.", link_status(link, text));
+	gauge(out, "sluice_relay_connected", "1 while connected to the relay.", connected);
+	if (connected) {
+		family(out, "sluice_relay_info", "gauge", "1, with the version of the relay.");
+		fputs("sluice_relay_info{", out);
+		label(out, "version", text);
+		fputs("} 1\n", out);
+	}
 	gauge(out, "sluice_routes", "Routes that the control process knows.", routes_count(routes));
+	gauge(out, "sluice_routes_limit", "Routes at most.", ROUTES_MAX);
 	if (share)
 		print_redis(out, share);
 	if (!state)
 		return;
-	workers_sum(state, &workers);
-	if (view_kernel_counters(view, &kernel) == 0) {
-		print_traffic(out, &kernel, &workers);
-		print_drops(out, &kernel, &workers);
-		print_events(out, &kernel, &workers);
-	}
-	print_tables(out, state);
+	metrics_print_state(out, state, view_kernel_counters(view, &kernel) == 0 ? &kernel : NULL);
 	view_leave(view);
 }

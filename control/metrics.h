@@ -13,4 +13,7 @@
 /* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis. */
 void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share);
 
+/* Of that, what the relay's tables tell. kernel NULL: the kernel's counters cannot be read. */
+void metrics_print_state(FILE *out, const struct state *state, const struct counters *kernel);
+
 #endif

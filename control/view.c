@@ -32,7 +32,7 @@ static const uint32_t value_sizes[PROTOCOL_MAP_COUNT] = {
 	[PROTOCOL_MAP_BACKENDS] = sizeof(struct backend),
 	[PROTOCOL_MAP_ENDPOINTS] = sizeof(struct endpoint),
 	[PROTOCOL_MAP_RELAY_ADDRESSES] = sizeof(struct relay_address),
-	[PROTOCOL_MAP_WORKER_COUNTERS] = sizeof(struct counters),
+	[PROTOCOL_MAP_WORKER_COUNTERS] = sizeof(struct worker_record),
 	[PROTOCOL_MAP_KERNEL_COUNTERS] = sizeof(struct counters),
 };
 
@@ -192,11 +192,20 @@ int view_kernel_counters(struct view *view, struct counters *sum)
 	return error;
 }
 
-uint32_t view_live(const void *entries, size_t entry_size, uint32_t slots)
+struct view_sessions view_sessions(const struct state *state)
 {
-	uint32_t live = 0;
+	struct view_sessions sum = { 0 };
 
-	for (uint32_t slot = 0; slot < slots; slot++)
-		live += entry_is_live((const uint8_t *)entries + slot * entry_size);
-	return live;
+	for (uint32_t slot = 0; slot < state->session_slots; slot++) {
+		const struct session *session = &state->sessions[slot];
+
+		/* Not a whole copy of each: one that is changing meanwhile counts as either. */
+		if (!entry_is_live(session))
+			continue;
+		if (__atomic_load_n(&session->flags, __ATOMIC_RELAXED) & SESSION_CONFIRMED)
+			sum.confirmed++;
+		else
+			sum.unconfirmed++;
+	}
+	return sum;
 }

@@ -30,7 +30,10 @@ void view_leave(struct view *view);
 /* While entered: the kernel's counters, summed over CPUs. 0 or -errno. */
 int view_kernel_counters(struct view *view, struct counters *sum);
 
-/* Live entries of a table. */
-uint32_t view_live(const void *entries, size_t entry_size, uint32_t slots);
+struct view_sessions {
+	uint32_t confirmed, unconfirmed;
+};
+
+struct view_sessions view_sessions(const struct state *state);
 
 #endif

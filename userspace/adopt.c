@@ -334,6 +334,15 @@ static void replies_sweep(struct state *state)
 	}
 }
 
+/* Of threads and sockets that are no more, and may have no successors. */
+static void records_reset(struct state *state)
+{
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		state->worker_counters[i].gauges = (struct worker_gauges){ 0 };
+		memset(state->worker_counters[i].sockets, 0, sizeof(state->worker_counters[i].sockets));
+	}
+}
+
 int adopt_repair(struct state *state, uint32_t workers)
 {
 	struct reference *references = calloc(state->paths.mask + 1ul, sizeof(*references));
@@ -347,6 +356,7 @@ int adopt_repair(struct state *state, uint32_t workers)
 	heads_reset(state->sessions, state->session_slots, sizeof(*state->sessions));
 	steward_entries_reset(state->backends, state->backend_slots, sizeof(*state->backends));
 	steward_entries_reset(state->endpoints.entries, state->endpoints.mask + 1, state->endpoints.entry_size);
+	records_reset(state);
 	live = sessions_repair(state, workers, references);
 	cids_sweep(state);
 	paths_sweep(state, references);

@@ -12,7 +12,8 @@
 
 /*
  * Afterwards every session has its paths and CIDs and they have it, owners are
- * those of `workers` workers, and overflow counts are exact. How many sessions
+ * those of `workers` workers, and overflow counts are exact. Counters go on;
+ * what the old relay told of its workers and sockets is gone. How many sessions
  * there are. -ENOMEM: nothing was done.
  */
 int adopt_repair(struct state *state, uint32_t workers);

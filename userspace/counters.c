@@ -35,19 +35,27 @@ static void counters_add(struct counters *sum, const struct counters *more)
 		to[i] += from[i];
 }
 
-static int map_open(const char *instance, const char *name)
+/* -EPROTO: a relay of another version has pinned it, whose values are not what we have room for. */
+static int map_open(const char *instance, const char *name, size_t value_size)
 {
+	struct bpf_map_info info = { 0 };
+	uint32_t info_len = sizeof(info);
 	char path[PIN_PATH_MAX];
 	int fd;
 
 	pins_path(path, instance, name);
 	fd = bpf_obj_get(path);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (bpf_obj_get_info_by_fd(fd, &info, &info_len) == 0 && info.value_size == value_size)
+		return fd;
+	close(fd);
+	return -EPROTO;
 }
 
 static int kernel_read(const char *instance, struct counters *sum)
 {
-	int cpus = libbpf_num_possible_cpus(), fd = map_open(instance, "kernel_counters"), error = 0;
+	int cpus = libbpf_num_possible_cpus(), fd = map_open(instance, "kernel_counters", sizeof(struct counters)), error = 0;
 	struct counters *values;
 	uint32_t key = 0;
 
@@ -67,17 +75,17 @@ static int kernel_read(const char *instance, struct counters *sum)
 
 static int workers_read(const char *instance, struct counters *sum)
 {
-	int fd = map_open(instance, "worker_counters"), error = 0;
+	int fd = map_open(instance, "worker_counters", sizeof(struct worker_record)), error = 0;
 
 	if (fd < 0)
 		return fd;
 	for (uint32_t key = 0; !error && key < WORKERS_MAX; key++) {
-		struct counters value;
+		struct worker_record value;
 
 		if (bpf_map_lookup_elem(fd, &key, &value) < 0)
 			error = -errno;
 		else
-			counters_add(sum, &value);
+			counters_add(sum, &value.counters);
 	}
 	close(fd);
 	return error;

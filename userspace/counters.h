@@ -5,7 +5,10 @@
 
 #include <stdio.h>
 
-/* "name value" lines: kernel_..., worker_..., sessions. 0 or -errno; -ENOENT: no such instance. */
+/*
+ * "name value" lines: kernel_..., worker_... 0 or -errno; -ENOENT: no such
+ * instance; -EPROTO: its relay is of another version.
+ */
 int counters_print(const char *instance, FILE *out);
 
 #endif

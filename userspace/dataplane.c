@@ -408,6 +408,13 @@ int dataplane_attach(struct dataplane *dp, unsigned interface)
 	return 0;
 }
 
+bool dataplane_is_native(const struct dataplane *dp, unsigned interface)
+{
+	DECLARE_LIBBPF_OPTS(bpf_xdp_query_opts, opts);
+
+	return bpf_xdp_query((int)dp->interfaces[interface].ifindex, 0, &opts) == 0 && opts.drv_prog_id != 0;
+}
+
 int dataplane_set_socket(struct dataplane *dp, unsigned interface, uint32_t queue, int socket_fd)
 {
 	uint32_t key = interface * QUEUES_MAX + queue;

@@ -50,6 +50,9 @@ struct dataplane *dataplane_open(const struct dataplane_options *options, struct
  */
 int dataplane_attach(struct dataplane *dataplane, unsigned interface);
 
+/* While attached: the program runs in the driver; false: in generic mode. */
+bool dataplane_is_native(const struct dataplane *dataplane, unsigned interface);
+
 /* Frames of this queue go to this AF_XDP socket. 0 or -errno. */
 int dataplane_set_socket(struct dataplane *dataplane, unsigned interface, uint32_t queue, int socket_fd);
 

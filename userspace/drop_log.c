@@ -27,7 +27,7 @@ static uint64_t dropped(const struct state *state, uint32_t workers, enum drop_r
 	uint64_t sum = 0;
 
 	for (uint32_t worker = 0; worker < workers; worker++)
-		sum += __atomic_load_n(&state->worker_counters[worker].drops[reason], __ATOMIC_RELAXED);
+		sum += __atomic_load_n(&state->worker_counters[worker].counters.drops[reason], __ATOMIC_RELAXED);
 	return sum;
 }
 

@@ -10,6 +10,12 @@
 #include <string.h>
 #include <sys/random.h>
 
+/* Read by other processes at any time. */
+static void gauge_store(__u32 *gauge, uint32_t value)
+{
+	__atomic_store_n(gauge, value, __ATOMIC_RELAXED);
+}
+
 int forwarder_init(struct forwarder *forwarder, struct state *state, const struct forwarder_options *options)
 {
 	uint64_t seed;
@@ -17,7 +23,8 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 
 	*forwarder = (struct forwarder){
 		.state = state,
-		.counters = &state->worker_counters[options->worker],
+		.counters = &state->worker_counters[options->worker].counters,
+		.gauges = &state->worker_counters[options->worker].gauges,
 		.worker = options->worker,
 		.workers = options->workers,
 		.pending_ns = options->pending_seconds * 1000000000ull,
@@ -30,6 +37,7 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 		forwarder_end(forwarder);
 		return -ENOMEM;
 	}
+	gauge_store(&forwarder->gauges->flights_max, options->pending_handshakes);
 	source_limit_init(forwarder->limit, &state->hash_key, options->new_sessions_per_s_per_source);
 	error = session_pool_init(&forwarder->sessions, state, forwarder->counters, options->worker, options->workers,
 				  options->aliases_per_session, seed);
@@ -243,4 +251,6 @@ void forwarder_housekeeping(struct forwarder *forwarder, uint32_t session_slots)
 {
 	first_flight_housekeeping(forwarder);
 	session_housekeeping(&forwarder->sessions, forwarder->now_s, session_slots);
+	gauge_store(&forwarder->gauges->flights, forwarder->flights.used);
+	gauge_store(&forwarder->gauges->frames_free, forwarder->pool->free_count);
 }

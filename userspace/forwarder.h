@@ -60,6 +60,7 @@ struct forwarder {
 	struct hello_crypto *crypto;
 	struct hello *scratch;           /* of the datagram in hand */
 	struct counters *counters;       /* this worker's, in shared memory */
+	struct worker_gauges *gauges;    /* so are these; frames is the caller's to set */
 	const struct route_table *routes;
 	enum nexthop_verdict (*nexthop_find)(const void *context, const struct addr *dst, uint16_t *slot);
 	const void *nexthop_context;

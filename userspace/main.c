@@ -132,7 +132,8 @@ static int run_counters(const struct arguments *arguments)
 
 	if (error)
 		fprintf(stderr, "sluice-relay: instance %s: %s\n", arguments->instance,
-			error == -ENOENT ? "not running, nothing pinned" : strerror(-error));
+			error == -ENOENT ? "not running, nothing pinned" :
+			error == -EPROTO ? "its relay is of another version" : strerror(-error));
 	return error ? 1 : 0;
 }
 

@@ -250,6 +250,31 @@ static int routes_fill(struct relay *relay)
 
 /* --- workers --------------------------------------------------------------------------------------- */
 
+/* What the steward says of a socket; whether the program is native is known later. */
+static void socket_tell(struct relay *relay, const struct rings_socket *socket, uint32_t worker)
+{
+	struct socket_stats *stats = &relay->state.worker_counters[socket->queue].sockets[socket->interface];
+	const char *name = relay->interfaces[socket->interface].name;
+
+	_Static_assert(sizeof(stats->interface) == IF_NAMESIZE, "a name fits");
+	memcpy(stats->interface, name, IF_NAMESIZE);
+	stats->worker = worker;
+	stats->flags = SOCKET_OPEN | (socket->zero_copy ? SOCKET_ZERO_COPY : 0) |
+		       (socket->zero_copy_refused ? SOCKET_ZERO_COPY_REFUSED : 0);
+	log_infox("%s queue %u: worker %u, %s", name, socket->queue, worker,
+		  socket->zero_copy ? "zero copy" :
+		  socket->zero_copy_refused ? "copy mode (zero copy was refused)" : "copy mode");
+}
+
+/* Attached, one way or the other: on every queue of the interface. */
+static void interface_tell(struct relay *relay, unsigned interface)
+{
+	if (!dataplane_is_native(relay->dataplane, interface))
+		return;
+	for (uint32_t queue = 0; queue < relay->interfaces[interface].queues; queue++)
+		relay->state.worker_counters[queue].sockets[interface].flags |= SOCKET_XDP_NATIVE;
+}
+
 static int worker_rings_open(struct relay *relay, struct worker *worker, uint32_t index)
 {
 	struct rings_queue queues[INTERFACES_MAX * QUEUES_MAX];
@@ -274,9 +299,9 @@ static int worker_rings_open(struct relay *relay, struct worker *worker, uint32_
 			log_error("%s queue %u: XSK map", relay->interfaces[socket->interface].name, socket->queue);
 			return -1;
 		}
-		log_infox("%s queue %u: worker %u, %s", relay->interfaces[socket->interface].name, socket->queue, index,
-			  socket->zero_copy ? "zero copy" : "copy mode");
+		socket_tell(relay, socket, index);
 	}
+	relay->state.worker_counters[index].gauges.frames = worker->rings.frame_count;
 	return 0;
 }
 
@@ -346,9 +371,11 @@ static int workers_start(struct relay *relay)
 			return -1;
 		}
 	relay->state.globals->features = relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0;
-	for (unsigned i = 0; i < relay->interface_count; i++)
+	for (unsigned i = 0; i < relay->interface_count; i++) {
 		if (dataplane_attach(relay->dataplane, i) < 0)
 			return -1;
+		interface_tell(relay, i);
+	}
 	return 0;
 }
 

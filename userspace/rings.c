@@ -100,6 +100,7 @@ static int socket_open(struct rings *rings, struct rings_socket *socket, const s
 	/* Sockets behind the first take their mode from the UMEM's: ask the kernel what became of them. */
 	if (getsockopt(xsk_socket__fd(socket->xsk), SOL_XDP, XDP_OPTIONS, &bound, &bound_len) == 0)
 		socket->zero_copy = bound.flags & XDP_OPTIONS_ZEROCOPY;
+	socket->zero_copy_refused = options->zero_copy_try && !socket->zero_copy;
 	if (!rings->out[queue->interface])
 		rings->out[queue->interface] = socket;
 	return 0;
@@ -172,13 +173,19 @@ unsigned rings_receive(struct rings *rings, struct rings_socket *socket, struct 
 	}
 	if (n)
 		xsk_ring_cons__release(&socket->rx, n);
+	socket->rx_packets += n;
 	return n;
 }
 
-/* Frames on the TX ring that the kernel has not taken yet. */
+/* Frames on a TX or fill ring that the kernel has not taken yet. */
+static uint32_t frames_on(const struct xsk_ring_prod *ring)
+{
+	return ring->cached_prod - __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
+}
+
 static uint32_t tx_waiting(const struct rings_socket *socket)
 {
-	return socket->tx.cached_prod - __atomic_load_n(socket->tx.consumer, __ATOMIC_ACQUIRE);
+	return frames_on(&socket->tx);
 }
 
 /*
@@ -223,6 +230,7 @@ static unsigned send_on(struct rings *rings, struct rings_socket *socket, const 
 			};
 		xsk_ring_prod__submit(&socket->tx, queued);
 		socket->tx_outstanding += queued;
+		socket->tx_packets += queued;
 	}
 	for (unsigned i = queued; i < n; i++)
 		frame_give(&rings->pool, frames[i].umem_addr);
@@ -257,6 +265,28 @@ void rings_recycle(struct rings *rings)
 		}
 		fill_refill(rings, socket);
 	}
+}
+
+void rings_stats(const struct rings_socket *socket, struct socket_stats *stats)
+{
+	struct xdp_statistics kernel = { 0 };
+	socklen_t kernel_len = sizeof(kernel);
+	uint64_t counters[SOCKET_COUNTER_COUNT];
+
+	if (getsockopt(xsk_socket__fd(socket->xsk), SOL_XDP, XDP_STATISTICS, &kernel, &kernel_len) < 0)
+		return;
+	counters[SOCKET_COUNTER_RX_PACKETS] = socket->rx_packets;
+	counters[SOCKET_COUNTER_TX_PACKETS] = socket->tx_packets;
+	counters[SOCKET_COUNTER_RX_RING_FULL] = kernel.rx_ring_full;
+	counters[SOCKET_COUNTER_RX_DROPPED] = kernel.rx_dropped;
+	counters[SOCKET_COUNTER_FILL_RING_EMPTY] = kernel.rx_fill_ring_empty_descs;
+	counters[SOCKET_COUNTER_TX_RING_EMPTY] = kernel.tx_ring_empty_descs;
+	counters[SOCKET_COUNTER_RX_INVALID] = kernel.rx_invalid_descs;
+	counters[SOCKET_COUNTER_TX_INVALID] = kernel.tx_invalid_descs;
+	for (unsigned i = 0; i < SOCKET_COUNTER_COUNT; i++)
+		__atomic_store_n(&stats->counters[i], counters[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&stats->fill_frames, frames_on(&socket->fill), __ATOMIC_RELAXED);
+	__atomic_store_n(&stats->tx_frames, frames_on(&socket->tx), __ATOMIC_RELAXED);
 }
 
 bool rings_tx_waiting(const struct rings *rings)

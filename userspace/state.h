@@ -7,7 +7,8 @@
  *     backends, endpoints, relay_addresses, nexthops, globals   the steward
  *     backends[].cid_len, globals.cid_lengths                   any worker, alone
  *     host_ports                                                the steward
- *     worker_counters[i]                                        worker i
+ *     worker_counters[i].counters, .gauges                      worker i
+ *     worker_counters[i].sockets                                see bpf/abi.h
  *     last_seen_s                                               whoever forwards
  */
 #ifndef SLUICE_STATE_H
@@ -22,7 +23,7 @@ struct state {
 	struct backend *backends;
 	struct relay_address *relay_addresses;
 	struct nexthop *nexthops;
-	struct counters *worker_counters;
+	struct worker_record *worker_counters; /* [WORKERS_MAX] */
 	uint64_t *host_ports;            /* bitmap of UDP ports that sockets of the host have */
 	uint32_t session_slots, backend_slots;
 	struct siphash_key hash_key;     /* globals', fixed while the tables live */

@@ -209,9 +209,17 @@ static void backends_sweep(struct relay *relay)
 	free(needed);
 }
 
+static void nexthops_tell(struct relay *relay)
+{
+	__atomic_store_n(&relay->state.globals->nexthops,
+			 entries_live(relay->state.nexthops, sizeof(*relay->state.nexthops), NEXTHOPS_MAX),
+			 __ATOMIC_RELAXED);
+}
+
 static void housekeeping(struct relay *relay)
 {
 	steward_heartbeat(relay);
+	nexthops_tell(relay);
 	nexthop_housekeeping(relay->nexthops, coarse_s());
 	relay_ports_refresh(&relay->state);
 	interfaces_watch(relay);
@@ -317,6 +325,7 @@ int steward_run(struct relay *relay)
 		}
 	}
 	drop_log_check(&relay->drops, &relay->state, relay->worker_count, coarse_s());
+	nexthops_tell(relay);
 	if (!ending && relay->routes.count == 0)
 		log_warnx("there are no routes: every new client will be dropped");
 	if (!ending)

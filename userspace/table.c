@@ -112,6 +112,15 @@ void table_remove(struct table *table, uint32_t slot, uint64_t hash)
 	overflow_add_before(table, hash, slot, -1);
 }
 
+uint32_t entries_live(const void *entries, size_t entry_size, uint32_t slots)
+{
+	uint32_t live = 0;
+
+	for (uint32_t slot = 0; slot < slots; slot++)
+		live += entry_is_live((const uint8_t *)entries + slot * entry_size);
+	return live;
+}
+
 uint32_t table_slots_for(uint32_t n)
 {
 	uint32_t slots = 2;

@@ -52,6 +52,9 @@ uint32_t table_claim(struct table *table, uint64_t hash);
 /* Owner: frees a claimed or live slot of the key with this hash. */
 void table_remove(struct table *table, uint32_t slot, uint64_t hash);
 
+/* How many of the entries are live. Reads the first bytes of each. */
+uint32_t entries_live(const void *entries, size_t entry_size, uint32_t slots);
+
 /* Smallest power of two that is at least twice n: the slots for n entries. */
 uint32_t table_slots_for(uint32_t n);
 

@@ -147,6 +147,21 @@ void worker_wake(struct worker *worker)
 
 /* --- housekeeping -------------------------------------------------------------------------------- */
 
+/* Once a second, for /metrics. */
+static void tell_stats(struct worker *worker)
+{
+	struct forwarder *f = &worker->forwarder;
+
+	if (worker->stats_s == f->now_s)
+		return;
+	worker->stats_s = f->now_s;
+	for (unsigned i = 0; i < worker->rings.socket_count; i++) {
+		const struct rings_socket *socket = &worker->rings.sockets[i];
+
+		rings_stats(socket, &f->state->worker_counters[socket->queue].sockets[socket->interface]);
+	}
+}
+
 static void housekeeping(struct worker *worker)
 {
 	struct forwarder *f = &worker->forwarder;
@@ -158,6 +173,7 @@ static void housekeeping(struct worker *worker)
 	worker->housekeeping_ns = f->now_ns;
 	forwarder_housekeeping(f, f->sessions.live ? (uint32_t)slots : 0);
 	send_all(worker);
+	tell_stats(worker);
 }
 
 static bool inboxes_are_empty(struct worker *worker)

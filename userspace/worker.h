@@ -48,6 +48,7 @@ struct worker {
 	atomic_bool sleeping, stop;
 	uint64_t busy_ns;                /* when it last had something to do */
 	uint64_t housekeeping_ns;        /* when it last kept house */
+	uint32_t stats_s;                /* when it last told of its sockets */
 	pthread_t thread;
 	bool started;
 };

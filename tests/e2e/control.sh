@@ -8,6 +8,7 @@
 #                    |                   |
 #   client -- relay0 sluice-control, relay
 #                                        +--> relay2 -- b: gtlsserver   b.test
+export QUEUES=2
 . "$(dirname "$0")/lib.sh"
 
 need gtlsclient curl jq promtool python3
@@ -185,14 +186,87 @@ check "GET /backends" says 200 '[.backends[] | select(.sessions > 0) | .backend]
 # --- the rest ---------------------------------------------------------------------------------------------
 
 metrics_are_right() {
-	expect 200 GET /metrics >/dev/null && promtool check metrics <"$WORK/answer" || return
+	expect 200 GET /metrics >/dev/null && metrics_are_good || return
 	grep -q '^sluice_forwarded_packets_total{direction="to_client",by="kernel"} [1-9]' "$WORK/answer" &&
 		grep -q '^sluice_dropped_packets_total{reason="no_route",by="worker"}' "$WORK/answer" &&
 		grep -q '^sluice_sessions_ended_total 1$' "$WORK/answer" &&
 		grep -q '^sluice_table_entries{table="paths"} [1-9]' "$WORK/answer" &&
+		[ "$(metric 'sluice_table_entries{table="nexthops"}')" -ge 3 ] &&
 		grep -q '^sluice_relay_connected 1$' "$WORK/answer"
 }
-check "promtool has nothing to say against /metrics" metrics_are_right
+check "promtool has nothing to say against /metrics, and each metric is documented" metrics_are_right
+
+# of_sockets NAME: the sum over all AF_XDP sockets.
+of_sockets() {
+	awk -v name="$1" 'index($1, name "{") == 1 { sum += $2 } END { printf "%d\n", sum }' "$WORK/answer"
+}
+
+# Two workers, each with one queue of each of three interfaces.
+sockets_are_told() {
+	local interface queue socket
+
+	expect 200 GET /metrics >/dev/null && [ "$(metric sluice_workers)" = 2 ] || return
+	for interface in ${RELAY_INTERFACES//,/ }; do
+		[ "$(metric "sluice_xdp_info{interface=\"$interface\",mode=\"native\"}")" = 1 ] || return
+		for queue in 0 1; do
+			socket="{interface=\"$interface\",queue=\"$queue\",worker=\"$queue\"}"
+			echo "$socket"
+			[ "$(metric "sluice_xsk_fill_ring_frames$socket")" -gt 0 ] &&
+				[ "$(metric "sluice_xsk_zero_copy$socket")" = 0 ] &&
+				[ "$(metric "sluice_xsk_zero_copy_refused$socket")" = 1 ] &&
+				[ "$(metric "sluice_xsk_rx_ring_full_total$socket")" = 0 ] || return
+		done
+	done
+	[ "$(metric 'sluice_umem_free_frames{worker="1"}')" -gt 0 ]
+}
+check "each AF_XDP socket is in the metrics" sockets_are_told
+
+# more_than RECEIVED OPENED: a scrape of now has more packets received by the workers, and more sessions opened.
+more_than() {
+	expect 200 GET /metrics && [ "$(of_sockets sluice_xsk_rx_packets_total)" -gt "$1" ] &&
+		[ "$(metric sluice_sessions_opened_total)" -gt "$2" ] &&
+		[ "$(metric 'sluice_sessions{state="confirmed"}')" -gt 0 ]
+}
+
+handshake_is_counted() {
+	local received opened
+
+	expect 200 GET /metrics >/dev/null || return
+	received=$(of_sockets sluice_xsk_rx_packets_total)
+	opened=$(metric sluice_sessions_opened_total)
+	answers a.test a.test && wait_for "more than $received packets, $opened sessions" 5 more_than "$received" "$opened"
+}
+check "a handshake shows in them" handshake_is_counted
+
+overflows() {
+	expect 200 GET /metrics && [ "$(of_sockets sluice_xsk_rx_ring_full_total)" -gt 0 ]
+}
+
+# A relay that is not scheduled: more packets for one queue than its RX ring holds (2,048).
+overflow_is_counted() {
+	kill -STOP "$relay_pid"
+	in_ns client python3 "$TOP/tests/peers/garbage.py" version 10.83.1.1 "$PORT" 4000
+	kill -CONT "$relay_pid"
+	wait_for "the relay tells" 5 overflows
+}
+check "a full RX ring shows in them" overflow_is_counted
+
+handshakes_waiting() {
+	expect 200 GET /metrics && [ "$(metric sluice_handshakes_waiting)" = "$1" ]
+}
+
+# The first of the two datagrams that Chromium's ClientHello came in; the second never comes.
+half_a_hello_waits() {
+	in_ns client python3 - "$TOP/tests/data/chromium.pcap" "$PORT" <<-'PY' || return
+		import socket, struct, sys
+		pcap = open(sys.argv[1], "rb").read()
+		length = struct.unpack_from("<I", pcap, 24 + 8)[0]
+		with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+		    s.sendto(pcap[24 + 16 + 14 + 20 + 8 : 24 + 16 + length], ("10.83.1.1", int(sys.argv[2])))
+	PY
+	wait_for "it waits" 4 handshakes_waiting 1 && wait_for "it has waited long enough" 10 handshakes_waiting 0
+}
+check "a first flight that lacks its end waits, but not for ever" half_a_hello_waits
 check "GET /healthz" expect 200 GET /healthz
 check "GET /version names the relay's" says 200 '.relay == .version' GET /version
 check "the API does what its OpenAPI document says" in_ns relay python3 "$TOP/tests/e2e/openapi.py" \

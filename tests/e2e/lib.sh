@@ -541,6 +541,20 @@ is_ready() {
 	expect 200 GET /readyz
 }
 
+# metric NAME-AND-LABELS: its value in the last answer, which was to GET /metrics; fails if it is not there.
+metric() {
+	awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }' "$WORK/answer"
+}
+
+# metrics_are_good: promtool has nothing to say against the last answer, and docs/control.md names each metric in it.
+metrics_are_good() {
+	promtool check metrics <"$WORK/answer" || return
+	awk '$2 == "TYPE" { print $3 }' "$WORK/answer" | sort >"$WORK/metrics.printed"
+	grep -o '`sluice_[a-z_]*' "$TOP/docs/control.md" | tr -d '`' | sort -u >"$WORK/metrics.documented"
+	echo "not in docs/control.md: $(comm -23 "$WORK/metrics.printed" "$WORK/metrics.documented" | xargs)"
+	[ -s "$WORK/metrics.printed" ] && [ -z "$(comm -23 "$WORK/metrics.printed" "$WORK/metrics.documented")" ]
+}
+
 route() {
 	jq -cn --arg fqdn "$1" --arg type "$2" --arg target "$3" '{fqdn: $fqdn, type: $type, target: $target}'
 }

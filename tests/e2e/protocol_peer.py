@@ -5,15 +5,19 @@
     protocol_peer.py greet SOCKET VERSION    says HELLO to a relay; prints what comes back and how it ends
     protocol_peer.py relay SOCKET            a relay of version 99, until it is ended
 """
+import pathlib
+import re
 import socket
 import struct
 import sys
 
 HELLO, MAPS = 1, 2
+ABI_H = pathlib.Path(__file__).parents[2] / "bpf/abi.h"
+ABI = int(re.search(r"define SLUICE_ABI_VERSION (\d+)", ABI_H.read_text())[1])
 
 
 def hello(version, text):
-    return struct.pack("=HHII", HELLO, len(text), version, 3) + text
+    return struct.pack("=HHII", HELLO, len(text), version, ABI) + text
 
 
 def greet(peer, version):

@@ -9,7 +9,7 @@
 #                                        +--> relay2 -- b: gtlsserver   b.test
 . "$(dirname "$0")/lib.sh"
 
-need gtlsclient curl jq redis-server redis-cli
+need gtlsclient curl jq promtool redis-server redis-cli
 [ -z "$DIRECT" ] || skip "there is nothing to share without a relay"
 TARGET_A=${V4[a]}:$BACKEND_PORT TARGET_B=${V4[b]}:$BACKEND_PORT
 
@@ -76,7 +76,7 @@ check "DELETE /routes" expect 200 DELETE /routes/b.test
 check "is gone from Porter's hash" wait_for "HGET" 5 holds_not b.test
 
 redis_is_here() {
-	api GET /metrics | grep -qx 'sluice_redis_connected 1'
+	expect 200 GET /metrics >/dev/null && [ "$(metric sluice_redis_connected)" = 1 ] && metrics_are_good
 }
 
 check "the metrics tell of Redis" redis_is_here

@@ -59,6 +59,14 @@ check "the transfer completes" transfer_completes
 kill_relay
 check "--detach takes down what a killed relay left" detaches
 check "--detach again has nothing to do, and says so with status 0" "$RELAY" --detach -n "$INSTANCE"
+
+other_version_is_named() {
+	mkdir -p "$PINS" && bpftool map create "$PINS/kernel_counters" type percpu_array key 4 value 8 entries 1 \
+		name kernel_counters || return
+	! "$RELAY" --counters -n "$INSTANCE" 2>"$WORK/refused" && cat "$WORK/refused" &&
+		grep -q 'another version' "$WORK/refused" && "$RELAY" --detach -n "$INSTANCE" && [ ! -e "$PINS" ]
+}
+check "--counters of another version's relay are refused" other_version_is_named
 relay_config kernel | relay_start
 check "a relay starts after that" echoes
 finish

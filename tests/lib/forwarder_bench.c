@@ -237,7 +237,7 @@ void assert_to_client(const struct bench *bench, const char *client, uint16_t po
 void assert_dropped(struct bench *bench, enum drop_reason reason, uint64_t count)
 {
 	assert_int_equal(bench->outputs, 0);
-	assert_int_equal(bench->state.worker_counters[0].drops[reason], count);
+	assert_int_equal(bench->f.counters->drops[reason], count);
 }
 
 uint16_t connect_to(struct bench *bench, const char *client, uint16_t port, const char *sni, const char *dcid,

@@ -34,7 +34,7 @@ void plain_state_init(struct state *state, uint32_t sessions)
 		.backends = zeroed(64, sizeof(struct backend)),
 		.relay_addresses = zeroed(RELAY_ADDRESSES_MAX, sizeof(struct relay_address)),
 		.nexthops = zeroed(NEXTHOP_SLOTS, sizeof(struct nexthop)),
-		.worker_counters = zeroed(WORKERS_MAX, sizeof(struct counters)),
+		.worker_counters = zeroed(WORKERS_MAX, sizeof(struct worker_record)),
 		.host_ports = zeroed(1024, sizeof(uint64_t)),
 		.session_slots = sessions,
 		.backend_slots = 64,

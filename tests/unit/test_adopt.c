@@ -249,12 +249,36 @@ static void backends_in_the_making(void **unused)
 	bench_close(bench);
 }
 
+/* Counters go on; what is told of workers and sockets is told of the new relay's alone, which may have fewer. */
+static void counters_survive_and_gauges_do_not(void **unused)
+{
+	static const struct worker_gauges none;
+	static const struct socket_stats closed;
+	struct bench *bench = populated();
+	struct worker_record *record = &bench->state.worker_counters[WORKERS_MAX - 1];
+	uint64_t opened = bench->f.counters->events[EVENT_SESSION_OPENED];
+
+	(void)unused;
+	memset(&record->gauges, 0xff, sizeof(record->gauges));
+	memset(record->sockets, 0xff, sizeof(record->sockets));
+	record->counters.drops[DROP_LOOP] = 7;
+	restart(bench);
+	assert_true(opened >= CLIENTS);
+	assert_int_equal(bench->f.counters->events[EVENT_SESSION_OPENED], opened);
+	assert_int_equal(record->counters.drops[DROP_LOOP], 7);
+	assert_memory_equal(&record->gauges, &none, sizeof(none));
+	for (unsigned i = 0; i < INTERFACES_MAX; i++)
+		assert_memory_equal(&record->sockets[i], &closed, sizeof(closed));
+	bench_close(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_tables_stay_as_they_are),
 		cmocka_unit_test(any_damage_is_repaired),
 		cmocka_unit_test(backends_in_the_making),
+		cmocka_unit_test(counters_survive_and_gauges_do_not),
 		cmocka_unit_test(owners_follow_the_number_of_workers),
 		cmocka_unit_test(paths_of_one_client_keep_one_owner),
 	};

@@ -187,7 +187,7 @@ static void unknown_version_goes_to_the_default_route_if_there_is_one(void **unu
 	memcpy(datagram, "\x80\0\0\0\0\0\x08\0\1\2\3\4\5\6\7\0\0\0\1", 19);
 	from_server(bench, B, port, datagram, 19);
 	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_VERSION_NEGOTIATION], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_VERSION_NEGOTIATION], 1);
 	bench_close(bench);
 }
 
@@ -245,14 +245,14 @@ static void retry_keeps_the_session(void **unused)
 	port = relay_port(bench);
 	from_server(bench, A, port, datagram, retry(datagram, "", "aabbccdd"));
 	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_RETRY], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_RETRY], 1);
 	spec.dcid = spec.key_dcid = cid_from_hex("aabbccdd");
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram,
 	     initial_write_crypto(datagram, &spec, hello, 0, client_hello_write(hello, "a.test", 0)));
 	assert_to_backend(bench, A);
 	assert_int_equal(relay_port(bench), port);
 	assert_int_equal(bench->f.sessions.live, 1);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_SESSION_CONFIRMED], 1);
 	bench_close(bench);
 }
 
@@ -296,6 +296,10 @@ static void pending_flights_are_bounded(void **unused)
 		from(bench, "192.0.2.1", (uint16_t)(1 + i), halves[0], len[0]);
 	assert_dropped(bench, DROP_PENDING_FULL, 1);
 	assert_int_equal(bench->f.flights.used, 4);
+	forwarder_housekeeping(&bench->f, 1);
+	assert_int_equal(bench->state.worker_counters[0].gauges.flights, 4);
+	assert_int_equal(bench->state.worker_counters[0].gauges.flights_max, 4);
+	assert_int_equal(bench->state.worker_counters[0].gauges.frames_free, CHUNKS);
 	/* The oldest went, the youngest is complete with its second half. */
 	from(bench, "192.0.2.1", 5, halves[1], len[1]);
 	assert_int_equal(bench->outputs, 2);
@@ -306,6 +310,7 @@ static void pending_flights_are_bounded(void **unused)
 	forwarder_housekeeping(&bench->f, 1);
 	assert_dropped(bench, DROP_PENDING_TIMEOUT, 3);
 	assert_int_equal(bench->f.flights.used, 0);
+	assert_int_equal(bench->f.gauges->flights, 0);
 	bench_close(bench);
 }
 
@@ -381,7 +386,7 @@ static void full_table_evicts_unconfirmed_sessions_only(void **unused)
 		from(bench, "192.0.2.2", (uint16_t)(1 + i), datagram, initial(datagram, "a.test", "0001020304050607"));
 		assert_to_backend(bench, A);
 	}
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_EVICTED], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_SESSION_EVICTED], 1);
 	connect_to(bench, "192.0.2.2", 9, "a.test", "0001020304050608", "ff000000000000ff");
 	from(bench, "192.0.2.3", 1, datagram, initial(datagram, "a.test", "0001020304050607"));
 	assert_dropped(bench, DROP_SESSIONS_FULL, 1);

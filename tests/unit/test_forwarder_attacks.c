@@ -17,7 +17,7 @@
 
 static uint64_t event_count(const struct bench *bench, enum event event)
 {
-	return bench->state.worker_counters[0].events[event];
+	return bench->f.counters->events[event];
 }
 
 static bool path_of(struct bench *bench, const char *client, uint16_t port, uint32_t *slot, struct path_entry *path)

@@ -49,7 +49,7 @@ static void unknown_cid_of_two_sessions_goes_to_the_one_without_alias(void **unu
 	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "a001020304050607", "a1a2a3a4");
 	for (unsigned i = 0; i < 2; i++)
 		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "a5a6a7a8", 60));
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_ALIAS_LEARNED], 1);
 	connect_to(bench, "192.0.2.1", CLIENT_PORT, "b.test", "b001020304050607", "b1b2b3b4");
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "b5b6b7b8", 60));
 	assert_to_backend(bench, B);
@@ -70,13 +70,13 @@ static void second_connections_of_one_socket_learn_aliases(void **unused)
 		snprintf(dcid, sizeof(dcid), "00000000000000%02x", i);
 		snprintf(cid, sizeof(cid), "ff000000000000%02x", i);
 		connect_to(bench, "192.0.2.1", CLIENT_PORT, i % 2 ? "b.test" : "a.test", dcid, cid);
-		assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], i + 1);
+		assert_int_equal(bench->f.counters->events[EVENT_SESSION_CONFIRMED], i + 1);
 		snprintf(cid, sizeof(cid), "aa000000000000%02x", i);
 		for (unsigned sight = 0; sight < 2; sight++) {
 			from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, cid, 60));
 			assert_to_backend(bench, i % 2 ? B : A);
 		}
-		assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], i + 1);
+		assert_int_equal(bench->f.counters->events[EVENT_ALIAS_LEARNED], i + 1);
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		snprintf(cid, sizeof(cid), "aa000000000000%02x", i);
@@ -120,7 +120,7 @@ static void changed_address_gets_a_path_of_its_own(void **unused)
 	assert_to_backend(bench, A);
 	new = relay_port(bench);
 	assert_int_not_equal(old, new);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_PATH_MIGRATED], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_PATH_MIGRATED], 1);
 	from_server(bench, A, new, datagram, short_header(datagram, "", 60));
 	assert_to_client(bench, "198.51.100.9", 777);
 	from_server(bench, A, old, datagram, short_header(datagram, "", 60));
@@ -150,12 +150,12 @@ static void alias_survives_a_changed_address(void **unused)
 	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "1122334455667788", 60));
 	assert_to_backend(bench, A);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 0);
+	assert_int_equal(bench->f.counters->events[EVENT_ALIAS_LEARNED], 0);
 	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, "1122334455667788", 60));
 	assert_dropped(bench, DROP_UNKNOWN_CID, 1);
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "1122334455667788", 60));
 	assert_to_backend(bench, A);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_ALIAS_LEARNED], 1);
 	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, "1122334455667788", 60));
 	assert_to_backend(bench, A);
 	bench_close(bench);
@@ -172,7 +172,7 @@ static void aliases_are_capped(void **unused)
 	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "0001020304050607", SERVER_CID);
 	for (unsigned i = 0; i < 6; i++)
 		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, aliases[i / 2], 60));
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_ALIAS_LEARNED], 3);
+	assert_int_equal(bench->f.counters->events[EVENT_ALIAS_LEARNED], 3);
 	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, aliases[0], 60));
 	assert_dropped(bench, DROP_UNKNOWN_CID, 1);
 	from(bench, "192.0.2.7", 7, datagram, short_header(datagram, SERVER_CID, 60));
@@ -218,10 +218,10 @@ static void zero_length_server_cid_is_confirmed_by_a_short_answer(void **unused)
 	assert_to_backend(bench, A);
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "", 60));
 	assert_to_backend(bench, A);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], 0);
+	assert_int_equal(bench->f.counters->events[EVENT_SESSION_CONFIRMED], 0);
 	from_server(bench, A, port, datagram, short_header(datagram, "", 60));
 	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_SESSION_CONFIRMED], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_SESSION_CONFIRMED], 1);
 	bench_close(bench);
 }
 
@@ -239,7 +239,7 @@ static void backend_may_only_speak_for_its_own_sessions(void **unused)
 	/* A CID of another session is not taken over. */
 	connect_to(bench, "192.0.2.2", 2, "b.test", "b001020304050607", "b1b2b3b4b5b6b7b8");
 	from_server(bench, A, port, datagram, opaque(datagram, QUIC_HANDSHAKE, "", "b1b2b3b4b5b6b7b8", 100));
-	assert_int_equal(bench->state.worker_counters[0].events[EVENT_CID_CONFLICT], 1);
+	assert_int_equal(bench->f.counters->events[EVENT_CID_CONFLICT], 1);
 	from(bench, "192.0.2.2", 2, datagram, short_header(datagram, "b1b2b3b4b5b6b7b8", 60));
 	assert_to_backend(bench, B);
 	bench_close(bench);
