@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "control/api_tls.h"
 #include "control/link.h"
 #include "control/routes.h"
 #include "control/share.h"
@@ -12,5 +13,8 @@
 
 /* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis. */
 void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share);
+
+/* Of the API's TLS front; may be printed behind the former. */
+void metrics_print_tls(FILE *out, const struct api_tls_stats *stats);
 
 #endif
