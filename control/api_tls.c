@@ -319,8 +319,8 @@ static void accept_some(struct api_tls *front, int listener, uint64_t now)
 			if (connection_open(front, connection, fd, now))
 				continue;
 		}
-		close(fd);
 		atomic_fetch_add_explicit(&front->stats.full, 1, memory_order_relaxed);
+		close(fd);
 		if (log_limit_pass(&front->refusals, &held))
 			log_warnx("api.tls: %u connections already: one more closed (%u more not logged)",
 				  front->options.connections_max, held);

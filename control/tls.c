@@ -49,8 +49,8 @@ struct tls {
 
 const char *tls_openssl_error(void)
 {
-	unsigned long code = ERR_peek_last_error();
-	const char *text = code ? ERR_reason_error_string(code) : NULL;
+	unsigned long code = ERR_peek_error(); /* the first: those after it only pass it on */
+	const char *text = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
 
 	ERR_clear_error();
 	return text ? text : "unknown error";

@@ -42,7 +42,7 @@ void tls_context_free(struct tls_context *context);
  */
 struct tls_context *tls_context_new_server(const struct tls_options *options, char error[static TLS_ERROR_BYTES]);
 
-/* For who drives OpenSSL itself (tls_relay): the context's own, and this thread's last error, which is then forgotten. */
+/* For who drives OpenSSL itself (tls_relay): the context's own, and what went wrong in this thread, then forgotten. */
 struct ssl_ctx_st *tls_context_ssl(struct tls_context *context);
 const char *tls_openssl_error(void);
 
