@@ -284,7 +284,8 @@ static int connection_introduce(struct api *api, struct mg_connection *connectio
 	return 204;
 }
 
-static void on_connection_closed(const struct mg_connection *connection)
+/* Not connection_closed: civetweb 1.15 has forgotten the data by then. */
+static void on_connection_close(const struct mg_connection *connection)
 {
 	free(mg_get_user_connection_data(connection));
 }
@@ -373,7 +374,7 @@ static int ports_choose(const struct config_api *config, char *ports, size_t siz
 static struct mg_context *listen_on(struct api *api, const char *ports)
 {
 	static const struct mg_callbacks callbacks = { .begin_request = on_request, .log_message = on_log,
-						       .connection_closed = on_connection_closed };
+						       .connection_close = on_connection_close };
 	const char *options[] = {
 		"listening_ports", ports,
 		"num_threads", "32",             /* a connection holds one: slow clients must not hold all */
@@ -434,8 +435,8 @@ static int serve_tls(struct api *api, const struct config_api *config)
 		return -1;
 	}
 	log_infox("api: listening with TLS on %s port %u%s%s",
-		  config->address[0] ? config->address : is_guarded(config) ? "every address" : "loopback", config->port,
-		  config->tls.client_ca[0] ? ", with client certificates" : "", api->has_token ? ", with token" : "");
+		  config->address[0] ? config->address : is_guarded(config) ? "every address" : "loopback",
+		  config->port, config->tls.client_ca[0] ? ", with client certificates" : "", api->has_token ? ", with token" : "");
 	return 0;
 }
 

@@ -243,7 +243,8 @@ static void connection_ended(struct api_tls *front, struct connection *connectio
 	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 	if (log_limit_pass(&front->failures, &held))
 		log_infox("api.tls: %s: %s%s (%u more not logged)", connection->peer,
-			  end == TLS_RELAY_HANDSHAKE_FAILED ? "handshake: " : "", tls_relay_reason(connection->relay), held);
+			  end == TLS_RELAY_HANDSHAKE_FAILED ? "handshake: " : "", tls_relay_reason(connection->relay),
+			  held);
 }
 
 static void connection_serve(struct api_tls *front, struct connection *connection, uint64_t now)
@@ -286,7 +287,8 @@ static bool connection_open(struct api_tls *front, struct connection *connection
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	snprintf(greeting, sizeof(greeting),
-		 "GET / HTTP/1.1\r\nHost: front\r\n" API_TLS_SECRET_HEADER ": %s\r\n" API_TLS_PEER_HEADER ": %s\r\n\r\n",
+		 "GET / HTTP/1.1\r\nHost: front\r\n" API_TLS_SECRET_HEADER ": %s\r\n" API_TLS_PEER_HEADER
+		 ": %s\r\n\r\n",
 		 front->secret, connection->peer);
 	connection->relay = tls_relay_new(tls_context_ssl(front->context), fd, &front->server, &front->options.limits,
 					  greeting, now);

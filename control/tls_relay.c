@@ -188,7 +188,7 @@ static bool server_read(struct tls_relay *relay, enum tls_relay_end *end)
 		down->end += (unsigned)n;
 		relay->moved += (unsigned)n;
 	} else {
-		/* A reset too: it has closed with bytes of the client unread, as after an error, and all came before. */
+		/* A reset too: it has closed with bytes of the client unread, as after an error; all came before. */
 		relay->server_ended = true;
 	}
 	if (!relay->welcomed && buffer_used(down) >= welcome_len) {

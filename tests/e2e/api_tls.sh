@@ -82,8 +82,9 @@ check "a page of another site" expect 403 POST /routes "${CERT[@]}" -H 'Origin: 
 check "its own page" expect 200 POST /routes "${CERT[@]}" -H "Origin: https://$API" \
 	-d "$(route own.test simple "$TARGET_A")"
 
+NO_SECRET=$(printf '0%.0s' {1..64})
 client_is_named() {
-	expect 200 GET /version "${CERT[@]}" -H 'Sluice-Peer: 192.0.2.1' -H "Sluice-Secret: $(printf '0%.0s' {1..64})" &&
+	expect 200 GET /version "${CERT[@]}" -H 'Sluice-Peer: 192.0.2.1' -H "Sluice-Secret: $NO_SECRET" &&
 		wait_for "the log" 5 grep -q 'api 10.83.1.2 GET /version 200' "$WORK/log/control" &&
 		! grep -q '192.0.2.1' "$WORK/log/control"
 }
@@ -96,24 +97,20 @@ nobody_passes_by() {
 	port=$(in_ns relay ss -Hltn 'src 127.0.0.1' | awk '{ sub(/.*:/, "", $4); print $4 }')
 	[[ $port =~ ^[0-9]+$ ]] || { echo "ports: $port"; return 1; }
 	in_ns relay curl -sS -m 10 "http://127.0.0.1:$port/routes" -H 'Sluice-Peer: 127.0.0.1' \
-		-H "Sluice-Secret: $(printf '0%.0s' {1..64})" -o "$WORK/answer" -w '%{http_code}' >"$WORK/status"
+		-H "Sluice-Secret: $NO_SECRET" -o "$WORK/answer" -w '%{http_code}' >"$WORK/status"
 	cat "$WORK/answer"
 	[ "$(cat "$WORK/status")" = 403 ]
 }
 check "a local user does not come past it" nobody_passes_by
 
+# Processes of their own: one curl would take up connections again that are just being closed.
 many_at_once() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		printf 'url = "https://%s/routes"\noutput = "/dev/null"\n' "$API"
-	done >"$WORK/curl.many"
-	in_ns client curl -sS -m 60 --parallel --parallel-immediate --parallel-max 100 --cacert "$WORK/ca.pem" "${CERT[@]}" \
-		-w '%{http_code}\n' -K "$WORK/curl.many" >"$WORK/codes" 2>"$WORK/log/curl.many"
+	in_ns client xargs -P 100 -I{} curl -sS -m 60 "${API_CURL[@]}" "${CERT[@]}" -o /dev/null -w '%{http_code}\n' \
+		"https://$API/routes?limit={}" < <(seq 150) >"$WORK/codes" 2>"$WORK/log/curl.many"
 	sort "$WORK/codes" | uniq -c
-	[ "$(sort "$WORK/codes" | uniq -c | tr -s ' ')" = " 200 200" ]
+	[ "$(sort "$WORK/codes" | uniq -c | tr -s ' ')" = " 150 200" ]
 }
-check "200 requests by 100 connections at a time" many_at_once
+check "150 connections, 100 at a time" many_at_once
 
 metrics_are_right() {
 	expect 200 GET /metrics "${CERT[@]}" >/dev/null && promtool check metrics <"$WORK/answer" || return
@@ -161,7 +158,8 @@ stop_pid "$control_pid"
 # --- with neither ------------------------------------------------------------------------------------------
 
 api_config 'address: 0.0.0.0' >"$WORK/config.yaml"
-check "without token and client certificates no address but loopback" control_refuses 'api.token_file or api.tls.client_ca'
+check "without token and client certificates no address but loopback" \
+	control_refuses 'api.token_file or api.tls.client_ca'
 api_config 'port: 8080' >"$WORK/config.yaml"
 control_start
 check "by default it is not for others" fails 7 api GET /healthz

@@ -508,8 +508,8 @@ api() {
 	local method=$1 path=$2
 
 	shift 2
-	in_ns "$API_NS" curl -sS --globoff -m 20 "${API_CURL[@]}" -X "$method" -o "$WORK/answer" -w '%{http_code}' "$@" \
-		"$API_SCHEME://$API$path" >"$WORK/status" || return
+	in_ns "$API_NS" curl -sS --globoff -m 20 "${API_CURL[@]}" -X "$method" -o "$WORK/answer" -w '%{http_code}' \
+		"$@" "$API_SCHEME://$API$path" >"$WORK/status" || return
 	cat "$WORK/answer"
 }
 
