@@ -185,7 +185,8 @@ static const char *reason(int status)
 	} reasons[] = {
 		{ 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
 		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 409, "Conflict" },
-		{ 413, "Content Too Large" }, { 415, "Unsupported Media Type" }, { 429, "Too Many Requests" }, { 503, "Service Unavailable" },
+		{ 413, "Content Too Large" }, { 415, "Unsupported Media Type" },
+		{ 429, "Too Many Requests" }, { 503, "Service Unavailable" },
 	};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -436,7 +437,8 @@ static int serve_tls(struct api *api, const struct config_api *config)
 	}
 	log_infox("api: listening with TLS on %s port %u%s%s",
 		  config->address[0] ? config->address : is_guarded(config) ? "every address" : "loopback",
-		  config->port, config->tls.client_ca[0] ? ", with client certificates" : "", api->has_token ? ", with token" : "");
+		  config->port, config->tls.client_ca[0] ? ", with client certificates" : "",
+		  api->has_token ? ", with token" : "");
 	return 0;
 }
 

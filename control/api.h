@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api: the REST API and /metrics, by civetweb on threads of its own. Who may
- * ask is decided here, before a body is read: the token; where it listens;
- * whether a browser was sent by another site. Requests are hostile.
+ * api: the REST API and /metrics, by civetweb on threads of its own; with
+ * api.tls behind a front that speaks TLS (api_tls). Who may ask is decided
+ * here, before a body is read: the token; where it listens; whether a browser
+ * was sent by another site. Requests are hostile.
  */
 #ifndef SLUICE_API_H
 #define SLUICE_API_H

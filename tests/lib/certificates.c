@@ -36,8 +36,8 @@ void certificates_make(const char *dir)
 		{ "impostor", "other", "DNS:client.test" },
 	};
 
-	shell("cd %s && for ca in ca other; do openssl req -x509 " NEW_KEY " -subj /CN=$ca -keyout $ca.key -out $ca.pem "
-	      "2>/dev/null || exit 1; done", dir);
+	shell("cd %s && for ca in ca other; do openssl req -x509 " NEW_KEY " -subj /CN=$ca -keyout $ca.key "
+	      "-out $ca.pem 2>/dev/null || exit 1; done", dir);
 	for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++)
 		shell("cd %s && name=%s ca=%s && openssl req -new " NEW_KEY " -subj /CN=$name -keyout $name.key "
 		      "-out $name.csr 2>/dev/null && echo 'subjectAltName=%s' >$name.ext && openssl x509 -req "
