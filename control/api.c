@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "control/api_request.h"
+#include "control/api_tls.h"
 #include "control/config_value.h"
 #include "bpf/table.h"
 #include "userspace/log.h"
@@ -92,6 +93,7 @@ static bool is_cross_site(const struct mg_connection *connection)
 /*
  * A name of another site that resolves to 127.0.0.1 makes a page of it the same
  * origin as us (DNS rebinding): without a token, only we may be who was asked.
+ * With TLS the certificate sees to that.
  */
 static bool is_for_loopback(const struct mg_connection *connection)
 {
@@ -183,7 +185,8 @@ static const char *reason(int status)
 	} reasons[] = {
 		{ 200, "OK" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
 		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 409, "Conflict" },
-		{ 413, "Content Too Large" }, { 415, "Unsupported Media Type" }, { 503, "Service Unavailable" },
+		{ 413, "Content Too Large" }, { 415, "Unsupported Media Type" },
+		{ 429, "Too Many Requests" }, { 503, "Service Unavailable" },
 	};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -239,7 +242,7 @@ static void serve(struct api *api, struct mg_connection *connection, struct api_
 	}
 	if (!endpoint)
 		return;
-	if (is_cross_site(connection) || (!api->has_token && !is_for_loopback(connection))) {
+	if (is_cross_site(connection) || (!api->has_token && !api->options.tls && !is_for_loopback(connection))) {
 		api_error(answer, 403, "sent by a page of another site");
 		return;
 	}
@@ -250,29 +253,60 @@ static void serve(struct api *api, struct mg_connection *connection, struct api_
 }
 
 /* The path is the client's: what is not printable ASCII is not written. */
-static void log_request(const struct mg_request_info *info, int status, uint64_t took_us)
+static void log_request(const struct mg_request_info *info, const char *client, int status, uint64_t took_us)
 {
 	char path[200];
 
 	snprintf(path, sizeof(path), "%s", info->local_uri_raw ? info->local_uri_raw : "-");
 	protocol_text_clean(path);
-	log_infox("api %s %s %s %d %llu us", info->remote_addr, info->request_method, path, status,
+	log_infox("api %s %s %s %d %llu us", client, info->request_method, path, status,
 		  (unsigned long long)took_us);
+}
+
+/*
+ * Behind TLS: the first request of a connection shows that it is the front's,
+ * and says who its client is; from then on the connection has that address.
+ * Anybody else on this machine is turned away here (api_tls.h).
+ */
+static int connection_introduce(struct api *api, struct mg_connection *connection)
+{
+	const char *secret = mg_get_header(connection, API_TLS_SECRET_HEADER);
+	const char *peer = mg_get_header(connection, API_TLS_PEER_HEADER);
+	struct api_answer refusal = { .status = 200 };
+	char *client = secret && peer && api_tls_is_secret(api->options.tls, secret) ? strdup(peer) : NULL;
+
+	if (!client) {
+		api_error(&refusal, 403, "with api.tls, only through its port");
+		answer_send(connection, &refusal);
+		return 403;
+	}
+	mg_set_user_connection_data(connection, client);
+	mg_write(connection, API_TLS_WELCOME, strlen(API_TLS_WELCOME));
+	return 204;
+}
+
+/* Not connection_closed: civetweb 1.15 has forgotten the data by then. */
+static void on_connection_close(const struct mg_connection *connection)
+{
+	free(mg_get_user_connection_data(connection));
 }
 
 static int on_request(struct mg_connection *connection)
 {
 	const struct mg_request_info *info = mg_get_request_info(connection);
+	const char *client = mg_get_user_connection_data(connection);
 	struct api *api = info->user_data;
 	struct api_answer answer = { .status = 200 };
 	uint64_t begin_us = now_us();
 	int status;
 
+	if (api->options.tls && !client)
+		return connection_introduce(api, connection);
 	serve(api, connection, &answer);
 	status = answer.status;
 	answer_send(connection, &answer);
 	if (api->log_requests)
-		log_request(info, status, now_us() - begin_us);
+		log_request(info, client ? client : info->remote_addr, status, now_us() - begin_us);
 	return status;
 }
 
@@ -292,34 +326,56 @@ static bool is_loopback(const struct addr *addr)
 	return addr_is_v4(addr) ? addr->bytes[12] == 127 : addr_equal(addr, &v6);
 }
 
-/* civetweb's listening_ports. 0, or -1 after a line in the log. */
-static int ports_choose(const struct config_api *config, char *ports, size_t size)
+/* Whoever is let in has shown who they are; otherwise only this machine is. */
+static bool is_guarded(const struct config_api *config)
 {
-	struct addr addr;
+	return config->token_file[0] || config->tls.client_ca[0];
+}
 
-	if (!config->address[0]) {
-		if (config->token_file[0])
-			snprintf(ports, size, mg_check_feature(MG_FEATURES_IPV6) ? "+%u" : "%u", config->port);
-		else
-			snprintf(ports, size, mg_check_feature(MG_FEATURES_IPV6) ? "127.0.0.1:%u,[::1]:%u" : "127.0.0.1:%u",
-				 config->port, config->port);
+/* Addresses to listen on; 0: every one; -1 after a line in the log. */
+static int addresses_choose(const struct config_api *config, struct addr addresses[static API_TLS_ADDRESSES_MAX])
+{
+	if (!config->address[0] && is_guarded(config))
 		return 0;
+	if (!config->address[0]) {
+		config_address_parse_ip("127.0.0.1", &addresses[0]);
+		config_address_parse_ip("::1", &addresses[1]);
+		return 2;
 	}
-	if (config_address_parse_ip(config->address, &addr) < 0) {
+	if (config_address_parse_ip(config->address, &addresses[0]) < 0) {
 		log_errorx("api.address %s: must be an IP address", config->address);
 		return -1;
 	}
-	if (!config->token_file[0] && !is_loopback(&addr)) {
-		log_errorx("api.address %s: without api.token_file it must be a loopback address", config->address);
+	if (!is_guarded(config) && !is_loopback(&addresses[0])) {
+		log_errorx("api.address %s: without api.token_file or api.tls.client_ca it must be a loopback address",
+			   config->address);
 		return -1;
 	}
-	snprintf(ports, size, addr_is_v4(&addr) ? "%s:%u" : "[%s]:%u", config->address, config->port);
+	return 1;
+}
+
+/* civetweb's listening_ports. 0, or -1 after a line in the log. */
+static int ports_choose(const struct config_api *config, char *ports, size_t size)
+{
+	bool has_v6 = mg_check_feature(MG_FEATURES_IPV6);
+	struct addr addresses[API_TLS_ADDRESSES_MAX];
+	int count = addresses_choose(config, addresses);
+
+	if (count < 0)
+		return -1;
+	if (count == 0)
+		snprintf(ports, size, has_v6 ? "+%u" : "%u", config->port);
+	else if (count == 1)
+		snprintf(ports, size, addr_is_v4(&addresses[0]) ? "%s:%u" : "[%s]:%u", config->address, config->port);
+	else
+		snprintf(ports, size, has_v6 ? "127.0.0.1:%u,[::1]:%u" : "127.0.0.1:%u", config->port, config->port);
 	return 0;
 }
 
 static struct mg_context *listen_on(struct api *api, const char *ports)
 {
-	static const struct mg_callbacks callbacks = { .begin_request = on_request, .log_message = on_log };
+	static const struct mg_callbacks callbacks = { .begin_request = on_request, .log_message = on_log,
+						       .connection_close = on_connection_close };
 	const char *options[] = {
 		"listening_ports", ports,
 		"num_threads", "32",             /* a connection holds one: slow clients must not hold all */
@@ -334,19 +390,25 @@ static struct mg_context *listen_on(struct api *api, const char *ports)
 	return mg_start(&callbacks, api, options);
 }
 
-struct api *api_start(const struct api_options *options)
+/* With TLS the front listens where clients come, and civetweb where only the front gets through. */
+static int front_open(struct api *api, const struct config_api *config)
 {
-	struct api *api = calloc(1, sizeof(*api));
+	struct api_tls_options options = { .files = &config->tls, .port = config->port };
+	int count = addresses_choose(config, options.addresses);
+
+	if (count < 0)
+		return -1;
+	options.address_count = (unsigned)count;
+	api->options.tls = api_tls_new(&options);
+	return api->options.tls ? 0 : -1;
+}
+
+static int serve_plain(struct api *api, const struct config_api *config)
+{
 	char ports[128], first[128];
 
-	if (!api)
-		return NULL;
-	api->options = *options;
-	api->log_requests = options->config->log_requests;
-	if (ports_choose(options->config, ports, sizeof(ports)) < 0 ||
-	    (options->config->token_file[0] && token_load(api, options->config->token_file) < 0))
-		goto err;
-	mg_init_library(0);
+	if (ports_choose(config, ports, sizeof(ports)) < 0)
+		return -1;
 	api->server = listen_on(api, ports);
 	if (!api->server && strchr(ports, ',')) {
 		snprintf(first, sizeof(first), "%.*s", (int)strcspn(ports, ","), ports); /* no IPv6 here */
@@ -355,21 +417,62 @@ struct api *api_start(const struct api_options *options)
 	}
 	if (!api->server) {
 		log_errorx("api: cannot listen on %s (log.level debug says why)", ports);
-		mg_exit_library();
-		goto err;
+		return -1;
 	}
 	log_infox("api: listening on %s%s", ports, api->has_token ? ", with token" : "");
+	return 0;
+}
+
+static int serve_tls(struct api *api, const struct config_api *config)
+{
+	struct mg_server_port port;
+
+	if (front_open(api, config) < 0)
+		return -1;
+	api->server = listen_on(api, "127.0.0.1:0");
+	if (!api->server || mg_get_server_ports(api->server, 1, &port) != 1 ||
+	    api_tls_start(api->options.tls, (uint16_t)port.port) < 0) {
+		log_errorx("api: cannot listen on 127.0.0.1 behind TLS (log.level debug says why)");
+		return -1;
+	}
+	log_infox("api: listening with TLS on %s port %u%s%s",
+		  config->address[0] ? config->address : is_guarded(config) ? "every address" : "loopback",
+		  config->port, config->tls.client_ca[0] ? ", with client certificates" : "",
+		  api->has_token ? ", with token" : "");
+	return 0;
+}
+
+struct api *api_start(const struct api_options *options)
+{
+	const struct config_api *config = options->config;
+	struct api *api = calloc(1, sizeof(*api));
+
+	if (!api)
+		return NULL;
+	api->options = *options;
+	api->log_requests = config->log_requests;
+	mg_init_library(0);
+	if ((config->token_file[0] && token_load(api, config->token_file) < 0) ||
+	    (config->tls.cert[0] ? serve_tls(api, config) : serve_plain(api, config)) < 0) {
+		api_stop(api);
+		return NULL;
+	}
 	return api;
-err:
-	free(api);
-	return NULL;
+}
+
+void api_reload(struct api *api)
+{
+	if (api && api->options.tls)
+		api_tls_reload(api->options.tls);
 }
 
 void api_stop(struct api *api)
 {
 	if (!api)
 		return;
-	mg_stop(api->server);
+	api_tls_stop(api->options.tls); /* before civetweb's threads, which may wait for its connections */
+	if (api->server)
+		mg_stop(api->server);
 	mg_exit_library();
 	free(api);
 }

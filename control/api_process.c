@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/api_request.h"
+#include "control/api_tls.h"
 #include "control/metrics.h"
 #include "userspace/version.h"
 
@@ -44,6 +45,8 @@ void api_metrics(struct api_request *request, struct api_answer *answer)
 		return;
 	}
 	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share);
+	if (request->api->tls)
+		metrics_print_tls(out, api_tls_stats(request->api->tls));
 	fclose(out);
 	answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }

@@ -95,10 +95,16 @@ struct config_route {
 };
 
 /* Read by the control process; the relay checks and keeps them. Strings are owned, "" when absent. */
+struct config_api_tls {
+	char *cert, *key;              /* PEM files, both or neither; "": no TLS */
+	char *client_ca;               /* PEM file; "": no client certificate is asked for */
+};
+
 struct config_api {
 	uint16_t port;                 /* 8080 */
 	char *address;
 	char *token_file;
+	struct config_api_tls tls;
 	bool log_requests;
 };
 

@@ -112,6 +112,22 @@ void config_check_limits(struct config_walk *walk, void *base, const struct conf
 	config_walk_error(walk, line_or_begin(lines, key), "idle_timeout_unconfirmed", value, message);
 }
 
+void config_check_api_tls(struct config_walk *walk, void *base, const struct config_lines *lines)
+{
+	const struct config_api_tls *tls = &walk->draft->config.api.tls;
+
+	char quoted[CONFIG_QUOTED_BYTES];
+
+	(void)base;
+	if (!tls->cert[0] != !tls->key[0])
+		config_walk_error(walk, line_or_begin(lines, tls->cert[0] ? "cert" : "key"), NULL, NULL,
+				  "must have both cert and key, or neither");
+	else if (tls->client_ca[0] && !tls->cert[0])
+		config_walk_error(walk, line_or_begin(lines, "client_ca"), "client_ca",
+				  config_errors_quote(quoted, tls->client_ca, strlen(tls->client_ca), false),
+				  "must be given with cert and key");
+}
+
 void config_check_listener(struct config_walk *walk, void *base, const struct config_lines *lines)
 {
 	const struct config_listener *listener = base;

@@ -11,6 +11,7 @@
 /* At the end of each mapping; called through the tables. */
 void config_check_udp(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_limits(struct config_walk *walk, void *base, const struct config_lines *lines);
+void config_check_api_tls(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_listener(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_route(struct config_walk *walk, void *base, const struct config_lines *lines);
 

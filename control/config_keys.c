@@ -123,10 +123,18 @@ static const struct config_key limits_keys[] = {
 };
 static const struct config_mapping limits_mapping = MAPPING(limits_keys, config_check_limits);
 
+static const struct config_key api_tls_keys[] = {
+	STRING("cert", CONFIG(api.tls.cert), "", NULL),
+	STRING("key", CONFIG(api.tls.key), "", NULL),
+	STRING("client_ca", CONFIG(api.tls.client_ca), "", NULL),
+};
+static const struct config_mapping api_tls_mapping = MAPPING(api_tls_keys, config_check_api_tls);
+
 static const struct config_key api_keys[] = {
 	NUMBER("port", CONFIG(api.port), 1, 65535, 8080),
 	STRING("address", CONFIG(api.address), "", config_value_ip_check),
 	STRING("token_file", CONFIG(api.token_file), "", NULL),
+	NESTED("tls", api_tls_mapping),
 	BOOL("log_requests", CONFIG(api.log_requests), false),
 };
 static const struct config_mapping api_mapping = MAPPING(api_keys, NULL);

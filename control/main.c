@@ -106,6 +106,9 @@ static void name_what_stays(const struct config *running, const struct config *f
 {
 	if (running->api.port != file->api.port || strcmp(running->api.address, file->api.address) != 0 ||
 	    strcmp(running->api.token_file, file->api.token_file) != 0 ||
+	    strcmp(running->api.tls.cert, file->api.tls.cert) != 0 ||
+	    strcmp(running->api.tls.key, file->api.tls.key) != 0 ||
+	    strcmp(running->api.tls.client_ca, file->api.tls.client_ca) != 0 ||
 	    running->api.log_requests != file->api.log_requests)
 		log_warnx("reload: api changed: needs a restart");
 	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
@@ -184,6 +187,7 @@ static bool serve_signal(struct control *control, int fd)
 	if (info.ssi_signo != SIGHUP)
 		return true;
 	link_reload(control->link);
+	api_reload(control->api);
 	reload(control);
 	return false;
 }

@@ -283,6 +283,18 @@ static void print_redis(FILE *out, struct share *share)
 	fprintf(out, "sluice_redis_command_duration_seconds_count %llu\n", (unsigned long long)stats.latency_count);
 }
 
+void metrics_print_tls(FILE *out, const struct api_tls_stats *stats)
+{
+	gauge(out, "sluice_api_tls_connections", "TLS connections to the API now.", stats->open);
+	counter(out, "sluice_api_tls_accepted_total", "TLS connections to the API that were accepted.", stats->accepted);
+	counter(out, "sluice_api_tls_full_total", "Connections closed because there were too many.", stats->full);
+	counter(out, "sluice_api_tls_handshake_failed_total", "Of those accepted, with no TLS or no right certificate.",
+		stats->handshake_failed);
+	counter(out, "sluice_api_tls_timed_out_total", "Of those accepted, closed because too little came in time.",
+		stats->timed_out);
+	counter(out, "sluice_api_tls_broken_total", "Of those accepted, that broke.", stats->broken);
+}
+
 void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share)
 {
 	const struct state *state = view_enter(view);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "control/api_tls.h"
 #include "control/link.h"
 #include "control/routes.h"
 #include "control/share.h"
@@ -15,5 +16,7 @@ void metrics_print(FILE *out, struct view *view, struct routes *routes, struct l
 
 /* Of that, what the relay's tables tell. kernel NULL: the kernel's counters cannot be read. */
 void metrics_print_state(FILE *out, const struct state *state, const struct counters *kernel);
+/* Of the API's TLS front; may be printed behind the former. */
+void metrics_print_tls(FILE *out, const struct api_tls_stats *stats);
 
 #endif

@@ -47,13 +47,68 @@ struct tls {
 
 /* --- context ------------------------------------------------------------------------------------ */
 
-static const char *openssl_error(void)
+const char *tls_openssl_error(void)
 {
-	unsigned long code = ERR_peek_last_error();
-	const char *text = code ? ERR_reason_error_string(code) : NULL;
+	unsigned long code = ERR_peek_error(); /* the first: those after it only pass it on */
+	const char *text = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
 
 	ERR_clear_error();
 	return text ? text : "unknown error";
+}
+
+/* Nobody is there to type one: an encrypted key is an error. */
+static int no_password(char *password, int size, int writing, void *unused)
+{
+	(void)password;
+	(void)size;
+	(void)writing;
+	(void)unused;
+	return 0;
+}
+
+static struct tls_context *context_new(const SSL_METHOD *method, char error[static TLS_ERROR_BYTES])
+{
+	struct tls_context *context = calloc(1, sizeof(*context));
+
+	error[0] = '\0';
+	ERR_clear_error();
+	if (context)
+		context->ssl = SSL_CTX_new(method);
+	if (!context || !context->ssl) {
+		snprintf(error, TLS_ERROR_BYTES, "no memory");
+		free(context);
+		return NULL;
+	}
+	SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION);
+	/* A write that is tried again may come from another place, and goes as far as the socket takes it. */
+	SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_default_passwd_cb(context->ssl, no_password);
+	return context;
+}
+
+static bool certificate_load(struct tls_context *context, const char *cert, const char *key,
+			     char error[static TLS_ERROR_BYTES])
+{
+	if (SSL_CTX_use_certificate_chain_file(context->ssl, cert) != 1) {
+		snprintf(error, TLS_ERROR_BYTES, "certificate %.150s: %.80s", cert, tls_openssl_error());
+		return false;
+	}
+	/* The second finds a key of another kind than the certificate's, which the first does not. */
+	if (SSL_CTX_use_PrivateKey_file(context->ssl, key, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_CTX_check_private_key(context->ssl) != 1) {
+		snprintf(error, TLS_ERROR_BYTES, "key %.150s: %.80s", key, tls_openssl_error());
+		return false;
+	}
+	return true;
+}
+
+static bool ca_load(struct tls_context *context, const char *ca, char error[static TLS_ERROR_BYTES])
+{
+	if (ca ? SSL_CTX_load_verify_locations(context->ssl, ca, NULL) :
+		 SSL_CTX_set_default_verify_paths(context->ssl))
+		return true;
+	snprintf(error, TLS_ERROR_BYTES, "CA file %.150s: %.80s", ca ? ca : "of the system", tls_openssl_error());
+	return false;
 }
 
 struct tls_context *tls_context_new(const struct tls_options *options, char error[static TLS_ERROR_BYTES])
@@ -61,38 +116,60 @@ struct tls_context *tls_context_new(const struct tls_options *options, char erro
 	const char *ca = options->ca_file && options->ca_file[0] ? options->ca_file : NULL;
 	const char *cert = options->cert_file && options->cert_file[0] ? options->cert_file : NULL;
 	const char *key = options->key_file && options->key_file[0] ? options->key_file : cert;
-	struct tls_context *context = calloc(1, sizeof(*context));
+	struct tls_context *context = context_new(TLS_client_method(), error);
 
-	error[0] = '\0';
-	ERR_clear_error();
-	if (context)
-		context->ssl = SSL_CTX_new(TLS_client_method());
-	if (!context || !context->ssl) {
-		snprintf(error, TLS_ERROR_BYTES, "no memory");
-		goto err;
-	}
-	SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION);
+	if (!context)
+		return NULL;
 	SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER, NULL);
-	/* A write that is tried again may come from another place, and goes as far as the socket takes it. */
-	SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	if (ca ? !SSL_CTX_load_verify_locations(context->ssl, ca, NULL) :
-		 !SSL_CTX_set_default_verify_paths(context->ssl)) {
-		snprintf(error, TLS_ERROR_BYTES, "CA file %.150s: %.80s", ca ? ca : "of the system", openssl_error());
+	if (ca_load(context, ca, error) && (!cert || certificate_load(context, cert, key, error)))
+		return context;
+	tls_context_free(context);
+	return NULL;
+}
+
+/* RFC 7301 s3.2: who offers names must be told one of them. */
+static int alpn_choose(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_len, const unsigned char *offered,
+		       unsigned offered_len, void *unused)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	unsigned char *match;
+
+	(void)ssl;
+	(void)unused;
+	if (SSL_select_next_proto(&match, chosen_len, ours, sizeof(ours) - 1, offered, offered_len) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*chosen = match;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+struct tls_context *tls_context_new_server(const struct tls_options *options, char error[static TLS_ERROR_BYTES])
+{
+	const char *ca = options->ca_file && options->ca_file[0] ? options->ca_file : NULL;
+	struct tls_context *context = context_new(TLS_server_method(), error);
+
+	if (!context)
+		return NULL;
+	SSL_CTX_set_options(context->ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_num_tickets(context->ssl, 0);
+	SSL_CTX_set_session_cache_mode(context->ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_alpn_select_cb(context->ssl, alpn_choose, NULL);
+	if (!certificate_load(context, options->cert_file, options->key_file, error) ||
+	    (ca && !ca_load(context, ca, error)))
 		goto err;
-	}
-	if (cert && SSL_CTX_use_certificate_chain_file(context->ssl, cert) != 1) {
-		snprintf(error, TLS_ERROR_BYTES, "certificate %.150s: %.80s", cert, openssl_error());
-		goto err;
-	}
-	/* Also checks that it is the certificate's. */
-	if (cert && SSL_CTX_use_PrivateKey_file(context->ssl, key, SSL_FILETYPE_PEM) != 1) {
-		snprintf(error, TLS_ERROR_BYTES, "key %.150s: %.80s", key, openssl_error());
-		goto err;
+	if (ca) {
+		SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+		SSL_CTX_set_client_CA_list(context->ssl, SSL_load_client_CA_file(ca));
 	}
 	return context;
 err:
 	tls_context_free(context);
 	return NULL;
+}
+
+struct ssl_ctx_st *tls_context_ssl(struct tls_context *context)
+{
+	return context->ssl;
 }
 
 void tls_context_free(struct tls_context *context)
@@ -279,7 +356,7 @@ static int ssl_result(struct tls *tls, int result)
 		ERR_clear_error();
 		return fail(tls, -EPROTO, "TLS: certificate: %s", X509_verify_cert_error_string(verified));
 	}
-	return fail(tls, -EPROTO, "TLS: %s", openssl_error());
+	return fail(tls, -EPROTO, "TLS: %s", tls_openssl_error());
 }
 
 static int handshake_step(struct tls *tls)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tls: a client's connection to HOST:PORT or a Unix socket, with TLS (OpenSSL)
+ * tls: contexts of TLS; and a client's connection to HOST:PORT or a Unix socket, with TLS (OpenSSL)
  * or without. Nothing here blocks: names are resolved by glibc's
  * getaddrinfo_a, all else is driven by tls_step, tls_read and tls_write. One
  * thread at a time per connection; a context may be shared. The peer is
@@ -33,6 +33,18 @@ struct tls;
 /* NULL: error says which file is wrong and how. TLS 1.2 and later; the peer is always verified. */
 struct tls_context *tls_context_new(const struct tls_options *options, char error[static TLS_ERROR_BYTES]);
 void tls_context_free(struct tls_context *context);
+
+/*
+ * For a server: cert_file and key_file are its own; with ca_file, clients must
+ * show a certificate that it has signed. Nothing is resumed, so every
+ * connection is judged by the files of its own time. HTTP/1.1 is what it
+ * speaks (ALPN).
+ */
+struct tls_context *tls_context_new_server(const struct tls_options *options, char error[static TLS_ERROR_BYTES]);
+
+/* For who drives OpenSSL itself (tls_relay): the context's own, and what went wrong in this thread, then forgotten. */
+struct ssl_ctx_st *tls_context_ssl(struct tls_context *context);
+const char *tls_openssl_error(void);
 
 /*
  * Begins. context NULL: without TLS; otherwise it must outlive the connection.

@@ -154,7 +154,7 @@ group_sanitize() {
 	build sanitize BUILD="$build/sanitize" SANITIZE=1 tests all && run_units sanitize "$build/sanitize" 240 || return
 	need_root sanitize && build sanitize "$build/xdp_pass.bpf.o" || return
 	build_peers
-	for name in ngtcp2 garbage many_clients control; do
+	for name in ngtcp2 garbage many_clients control api_tls; do
 		run sanitize "e2e_$name" 180 env RELAY="$build/sanitize/sluice-relay" \
 			CONTROL="$build/sanitize/sluice-control" "tests/e2e/$name.sh"
 	done

@@ -500,6 +500,9 @@ share_since() {
 
 CONTROL=${CONTROL:-$BUILD/sluice-control}
 API=127.0.0.1:8080
+API_SCHEME=http
+API_NS=relay         # from where it is asked
+API_CURL=()          # options of every request
 
 # control_start [OPTION...]: with the relay's configuration.
 control_start() {
@@ -513,8 +516,8 @@ api() {
 	local method=$1 path=$2
 
 	shift 2
-	in_ns relay curl -sS --globoff -m 20 -X "$method" -o "$WORK/answer" -w '%{http_code}' "$@" "http://$API$path" \
-		>"$WORK/status" || return
+	in_ns "$API_NS" curl -sS --globoff -m 20 "${API_CURL[@]}" -X "$method" -o "$WORK/answer" -w '%{http_code}' \
+		"$@" "$API_SCHEME://$API$path" >"$WORK/status" || return
 	cat "$WORK/answer"
 }
 

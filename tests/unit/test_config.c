@@ -84,6 +84,9 @@ static void assert_defaults(const struct config *c)
 	assert_int_equal(c->api.port, 8080);
 	assert_string_equal(c->api.address, "");
 	assert_string_equal(c->api.token_file, "");
+	assert_string_equal(c->api.tls.cert, "");
+	assert_string_equal(c->api.tls.key, "");
+	assert_string_equal(c->api.tls.client_ca, "");
 	assert_false(c->api.log_requests);
 	assert_false(c->redis.enabled);
 	assert_string_equal(c->redis.address, "localhost:6379");
@@ -257,7 +260,8 @@ static const char every_key[] =
 	"limits: {sessions: 64, aliases_per_session: 0, pending_handshakes: 16, pending_bytes_per_handshake: 2400,\n"
 	"  pending_seconds: 60, new_sessions_per_s_per_source: 1000000, idle_timeout: 86400,\n"
 	"  idle_timeout_unconfirmed: 3600}\n"
-	"api: {port: 1, address: '::1', token_file: /etc/sluice/token, log_requests: On}\n"
+	"api: {port: 1, address: '::1', token_file: /etc/sluice/token, log_requests: On, "
+	"tls: {cert: /etc/sluice/api.pem, key: /etc/sluice/api.key, client_ca: /etc/sluice/ca.pem}}\n"
 	"redis: {enabled: TRUE, address: '[::1]:6379', username: u, password: 0123, db: 15, channel: c,\n"
 	"  tls: true, ca_cert: ca.pem, client_cert: c.pem, client_key: k.pem}\n"
 	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
@@ -368,6 +372,9 @@ static void test_every_key(void **state)
 	assert_int_equal(c.api.port, 1);
 	assert_string_equal(c.api.address, "::1");
 	assert_string_equal(c.api.token_file, "/etc/sluice/token");
+	assert_string_equal(c.api.tls.cert, "/etc/sluice/api.pem");
+	assert_string_equal(c.api.tls.key, "/etc/sluice/api.key");
+	assert_string_equal(c.api.tls.client_ca, "/etc/sluice/ca.pem");
 	assert_true(c.api.log_requests);
 	assert_true(c.redis.enabled);
 	assert_string_equal(c.redis.address, "[::1]:6379");
