@@ -130,13 +130,7 @@ static void print_redis(FILE *out, struct share *share)
 	counter(out, "sluice_redis_writes_dropped_total", "Changes that Redis refused or that found no room.",
 		stats.writes_dropped);
 	family(out, "sluice_redis_command_duration_seconds", "histogram", "Time to the answer of a command.");
-	for (unsigned i = 0; i < REDIS_LATENCY_BUCKETS; i++)
-		fprintf(out, "sluice_redis_command_duration_seconds_bucket{le=\"%g\"} %llu\n", redis_latency_bounds_s[i],
-			(unsigned long long)stats.latency[i]);
-	fprintf(out, "sluice_redis_command_duration_seconds_bucket{le=\"+Inf\"} %llu\n",
-		(unsigned long long)stats.latency_count);
-	fprintf(out, "sluice_redis_command_duration_seconds_sum %.9g\n", stats.latency_sum_s);
-	fprintf(out, "sluice_redis_command_duration_seconds_count %llu\n", (unsigned long long)stats.latency_count);
+	histogram_print(out, "sluice_redis_command_duration_seconds", &stats.latency);
 }
 
 void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share)

@@ -24,9 +24,6 @@ enum {
 	REPLIES_AT_ONCE = 2000,        /* of one connection, before the caller's other work has its turn */
 };
 
-const double redis_latency_bounds_s[REDIS_LATENCY_BUCKETS] = { 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
-							       0.01,   0.025,   0.1,    0.5,   1,      5 };
-
 uint64_t redis_now_ns(void)
 {
 	struct timespec now;
@@ -326,17 +323,6 @@ static void ready(struct redis *redis)
 
 /* --- answers ------------------------------------------------------------------------------------- */
 
-static void count_latency(struct redis *redis, uint64_t ns)
-{
-	double s = (double)ns / 1e9;
-
-	redis->stats.commands++;
-	redis->stats.latency_count++;
-	redis->stats.latency_sum_s += s;
-	for (unsigned i = 0; i < REDIS_LATENCY_BUCKETS; i++)
-		redis->stats.latency[i] += s <= redis_latency_bounds_s[i];
-}
-
 static int command_reply(struct redis *redis, const struct redis_reply *reply, const char **why)
 {
 	struct redis_expected *expected = &redis->expected[redis->expected_first];
@@ -352,7 +338,8 @@ static int command_reply(struct redis *redis, const struct redis_reply *reply, c
 	done = *expected;
 	redis->expected_first = (redis->expected_first + 1) % REDIS_EXPECTED_MAX;
 	redis->expected_count--;
-	count_latency(redis, redis_now_ns() - done.sent_ns);
+	redis->stats.commands++;
+	histogram_add(&redis->stats.latency, redis_now_ns() - done.sent_ns);
 	if (done.command == REDIS_WRITE)
 		return redis_write_reply(redis, &done, reply, why);
 	if (reply->type == REDIS_ERROR)
