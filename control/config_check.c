@@ -100,6 +100,22 @@ void config_check_limits(struct config_walk *walk, void *base, const struct conf
 	config_walk_error(walk, line_or_begin(lines, key), "idle_timeout_unconfirmed", value, message);
 }
 
+void config_check_agones(struct config_walk *walk, void *base, const struct config_lines *lines)
+{
+	const struct config_agones *agones = &walk->draft->config.agones;
+
+	(void)base;
+	if (agones->enabled && !agones->allocator_host[0])
+		config_walk_error(walk, line_or_begin(lines, "allocator_host"), "allocator_host", "\"\"",
+				  "must be HOST or HOST:PORT with agones.enabled");
+	if (agones->allocator_client_cert[0] && !agones->allocator_client_key[0])
+		config_walk_error(walk, line_or_begin(lines, "allocator_client_key"), "allocator_client_key", "\"\"",
+				  "must be given with agones.allocator_client_cert");
+	if (agones->allocator_client_key[0] && !agones->allocator_client_cert[0])
+		config_walk_error(walk, line_or_begin(lines, "allocator_client_cert"), "allocator_client_cert", "\"\"",
+				  "must be given with agones.allocator_client_key");
+}
+
 void config_check_listener(struct config_walk *walk, void *base, const struct config_lines *lines)
 {
 	const struct config_listener *listener = base;

@@ -111,6 +111,11 @@ static void assert_defaults(const struct config *c)
 	assert_string_equal(c->agones.allocator_client_cert, "");
 	assert_string_equal(c->agones.allocator_client_key, "");
 	assert_string_equal(c->agones.allocator_ca_cert, "");
+	assert_false(c->agones.insecure_skip_verify);
+	assert_int_equal(c->agones.timeout_ms, 4000);
+	assert_string_equal(c->agones.port_name, "");
+	assert_int_equal(c->agones.max_allocations_per_s, 100);
+	assert_int_equal(c->agones.max_allocations_per_s_per_client, 5);
 	assert_int_equal(c->log.level, CONFIG_LOG_INFO);
 	assert_int_equal(c->log.format, CONFIG_LOG_TEXT);
 	assert_int_equal(c->route_count, 0);
@@ -270,7 +275,8 @@ static const char every_key[] =
 	"redis: {enabled: TRUE, address: '[::1]:6379', username: u, password: 0123, db: 15, channel: c,\n"
 	"  tls: true, ca_cert: ca.pem, client_cert: c.pem, client_key: k.pem}\n"
 	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
-	"  allocator_ca_cert: a}\n"
+	"  allocator_ca_cert: a, insecure_skip_verify: true, timeout_ms: 60000, port_name: game,\n"
+	"  max_allocations_per_s: 10000, max_allocations_per_s_per_client: 1}\n"
 	"quic_lb: []\n"
 	"firehose: {}\n"
 	"log: {level: debug, format: json}\n"
@@ -347,6 +353,11 @@ static void test_every_key(void **state)
 	assert_string_equal(c.agones.allocator_client_cert, "c");
 	assert_string_equal(c.agones.allocator_client_key, "k");
 	assert_string_equal(c.agones.allocator_ca_cert, "a");
+	assert_true(c.agones.insecure_skip_verify);
+	assert_int_equal(c.agones.timeout_ms, 60000);
+	assert_string_equal(c.agones.port_name, "game");
+	assert_int_equal(c.agones.max_allocations_per_s, 10000);
+	assert_int_equal(c.agones.max_allocations_per_s_per_client, 1);
 	assert_int_equal(c.log.level, CONFIG_LOG_DEBUG);
 	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
 	assert_int_equal(c.route_count, 3);
@@ -357,7 +368,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
-	assert_int_equal(c.routes[1].line, 24);
+	assert_int_equal(c.routes[1].line, 25);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].address.addr, "2001:db8::5");
@@ -369,6 +380,25 @@ static void test_every_key_is_every_key(void **state)
 {
 	(void)state;
 	assert_named(&config_keys, every_key, "every_key");
+}
+
+static void test_allocator_hosts(void **state)
+{
+	static const char *const hosts[] = {
+		"agones-allocator", "a.agones-system.svc.cluster.local:443", "10.0.0.1", "10.0.0.1:8443", "[2001:db8::1]",
+		"[2001:db8::1]:65535",
+	};
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(hosts); i++) {
+		struct config c;
+
+		snprintf(text, sizeof(text), "agones: {allocator_host: '%s', enabled: true}", hosts[i]);
+		c = parse_good(text);
+		assert_string_equal(c.agones.allocator_host, hosts[i]);
+		config_free(&c);
+	}
 }
 
 /* --- listeners ---------------------------------------------------------------------------------- */
@@ -686,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_porter_file),
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_every_key_is_every_key),
+		cmocka_unit_test(test_allocator_hosts),
 		cmocka_unit_test(test_udp_beside_listeners),
 		cmocka_unit_test(test_names_at_their_bounds),
 		cmocka_unit_test(test_longest_string),
