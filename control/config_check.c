@@ -9,6 +9,7 @@
 
 #include "bpf/table.h"
 #include "control/config_value.h"
+#include "control/siphash_text.h"
 
 enum {
 	ROUTES_FIRST = 64,
@@ -234,16 +235,8 @@ static void check_listeners(struct config_draft *draft, struct config_errors *er
 static uint64_t hash_name(const struct siphash_key *key, const char *name)
 {
 	struct siphash s = siphash_init(key);
-	size_t len = strlen(name);
-	uint64_t word;
 
-	for (; len >= sizeof(word); name += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, name, sizeof(word));
-		siphash_word(&s, word);
-	}
-	word = (uint64_t)len << 56;
-	memcpy(&word, name, len);
-	siphash_word(&s, word);
+	siphash_text(&s, name);
 	return siphash_final(&s);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "control/printable.h"
 #include "control/redis_state.h"
 
 #define MS_NS UINT64_C(1000000)
@@ -209,16 +210,6 @@ static uint64_t backoff_ns(struct redis *redis)
 
 /* --- connecting, and failing --------------------------------------------------------------------- */
 
-/* Control characters of a server's error text must not reach a log. */
-static void copy_printable(char *to, size_t size, const char *from)
-{
-	size_t i = 0;
-
-	for (; from[i] && i + 1 < size; i++)
-		to[i] = from[i] >= 0x20 && from[i] < 0x7f ? from[i] : '?';
-	to[i] = '\0';
-}
-
 static void state_changed(struct redis *redis, bool connected)
 {
 	if (redis->stats.connected != connected) {
@@ -234,7 +225,7 @@ static void failed(struct redis *redis, const char *why)
 	uint64_t now_ns = redis_now_ns();
 
 	/* Before the connections go: why may lie in one of them. */
-	copy_printable(redis->stats.error, sizeof(redis->stats.error), why);
+	printable_copy(redis->stats.error, sizeof(redis->stats.error), why);
 	if (redis->phase == REDIS_READY && now_ns - redis->ready_ns > SETTLED_MS * MS_NS)
 		redis->attempt = 0;
 	redis_connection_close(&redis->commands);

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/certificates.h"
 #include "tests/lib/redis_world.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -57,38 +58,6 @@ static uint16_t free_port(void)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
 	close(fd);
 	return ntohs(address.sin_port);
-}
-
-static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void shell(const char *format, ...)
-{
-	char command[2048];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	assert_int_equal(system(command), 0);
-}
-
-#define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-
-/* ca signs "server" for localhost and 127.0.0.1, "stranger" for another name, and "client"; other signs nothing. */
-static void certificates_make(void)
-{
-	static const char *const leaves[][2] = { { "server", "DNS:localhost,IP:127.0.0.1" },
-						 { "stranger", "DNS:elsewhere.test" },
-						 { "client", "DNS:client.test" } };
-
-	shell("cd %s && for ca in ca other; do openssl req -x509 " NEW_KEY " -subj /CN=$ca -keyout $ca.key -out $ca.pem "
-	      "2>/dev/null || exit 1; done", world.dir);
-	for (size_t i = 0; i < COUNT(leaves); i++)
-		shell("cd %s && openssl req -new " NEW_KEY " -subj /CN=%s -keyout %s.key -out %s.csr 2>/dev/null && "
-		      "echo 'subjectAltName=%s' >%s.ext && openssl x509 -req -in %s.csr -CA ca.pem -CAkey ca.key "
-		      "-set_serial %zu -days 2 -extfile %s.ext -out %s.pem 2>/dev/null", world.dir, leaves[i][0],
-		      leaves[i][0], leaves[i][0], leaves[i][1], leaves[i][0], leaves[i][0], i + 1, leaves[i][0],
-		      leaves[i][0]);
 }
 
 static const char *in_dir(const char *name)
@@ -171,7 +140,7 @@ static void tls_verifies_the_server(void **unused)
 	unsigned failures = 0;
 
 	(void)unused;
-	certificates_make();
+	certificates_make(world.dir);
 	for (size_t i = 0; i < COUNT(tls_rows); i++)
 		failures += !tls_row_holds(&tls_rows[i]);
 	assert_int_equal(failures, 0);
