@@ -25,9 +25,9 @@
 #include "control/histogram.h"
 
 enum {
-	/* Allocations at a time; the rest wait. Agones gathers requests for up to 0.5 s, so fewer would not do for
-	 * 100 a second. */
-	AGONES_CONNECTIONS = 48,
+	/* Allocations at a time, opened as needed; the rest wait. Agones gathers requests for up to 0.5 s, so fewer
+	 * would not do for 100 a second. */
+	AGONES_CONNECTIONS = 64,
 };
 
 enum agones_verdict {
