@@ -7,6 +7,7 @@
 #ifndef SLUICE_API_H
 #define SLUICE_API_H
 
+#include "control/allocation.h"
 #include "control/config.h"
 #include "control/link.h"
 #include "control/routes.h"
@@ -21,6 +22,7 @@ struct api_options {
 	struct view *view;
 	struct link *link;
 	struct share *share;               /* NULL: no Redis */
+	struct allocation *allocation;     /* NULL: no Agones */
 };
 
 /*

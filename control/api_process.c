@@ -43,7 +43,8 @@ void api_metrics(struct api_request *request, struct api_answer *answer)
 		api_error(answer, 500, "out of memory");
 		return;
 	}
-	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share);
+	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share,
+		      request->api->allocation);
 	fclose(out);
 	answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }

@@ -133,7 +133,47 @@ static void print_redis(FILE *out, struct share *share)
 	histogram_print(out, "sluice_redis_command_duration_seconds", &stats.latency);
 }
 
-void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share)
+static void print_questions(FILE *out, const struct allocation_stats *stats)
+{
+	counter(out, "sluice_agones_questions_total", "Questions of the relay for a game server.", stats->questions);
+	family(out, "sluice_agones_answers_total", "counter", "Answers to them, by result.");
+	for (int i = 0; i < AGONES_VERDICTS; i++)
+		fprintf(out, "sluice_agones_answers_total{result=\"%s\"} %llu\n", agones_verdict_name(i),
+			(unsigned long long)stats->answers[i]);
+	counter(out, "sluice_agones_questions_shared_total", "Questions that joined an allocation in progress.",
+		stats->shared);
+	counter(out, "sluice_agones_questions_remembered_total", "Questions answered with what was known already.",
+		stats->remembered);
+	family(out, "sluice_agones_limited_total", "counter", "Allocations not asked for, by the limit that forbade them.");
+	fprintf(out, "sluice_agones_limited_total{limit=\"overall\"} %llu\n", (unsigned long long)stats->limited_overall);
+	fprintf(out, "sluice_agones_limited_total{limit=\"client\"} %llu\n", (unsigned long long)stats->limited_client);
+	fprintf(out, "sluice_agones_limited_total{limit=\"full\"} %llu\n", (unsigned long long)stats->limited_full);
+	fprintf(out, "sluice_agones_limited_total{limit=\"late\"} %llu\n", (unsigned long long)stats->limited_late);
+	gauge(out, "sluice_agones_questions_waiting", "Questions without an answer now.", stats->waiting);
+	gauge(out, "sluice_agones_attempts_known", "Connection attempts of clients that are known now.", stats->keys);
+}
+
+static void print_agones(FILE *out, struct allocation *allocation)
+{
+	struct allocation_stats questions;
+	struct agones_stats stats;
+
+	allocation_stats(allocation, &questions);
+	agones_stats(allocation_agones(allocation), &stats);
+	family(out, "sluice_agones_allocations_total", "counter", "Allocations asked for, by result.");
+	for (int i = 0; i < AGONES_LIMITED; i++) /* which is the last: not asked for */
+		fprintf(out, "sluice_agones_allocations_total{result=\"%s\"} %llu\n", agones_verdict_name(i),
+			(unsigned long long)stats.allocations[i]);
+	counter(out, "sluice_agones_request_failures_total", "Requests to the allocator that gave no server.",
+		stats.request_failures);
+	counter(out, "sluice_agones_connections_total", "Connections opened to the allocator.", stats.connections);
+	family(out, "sluice_agones_request_duration_seconds", "histogram", "Time of a request to the allocator.");
+	histogram_print(out, "sluice_agones_request_duration_seconds", &stats.duration);
+	print_questions(out, &questions);
+}
+
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share,
+		   struct allocation *allocation)
 {
 	const struct state *state = view_enter(view);
 	struct counters kernel, workers;
@@ -146,6 +186,8 @@ void metrics_print(FILE *out, struct view *view, struct routes *routes, struct l
 	gauge(out, "sluice_routes", "Routes that the control process knows.", routes_count(routes));
 	if (share)
 		print_redis(out, share);
+	if (allocation)
+		print_agones(out, allocation);
 	if (!state)
 		return;
 	workers_sum(state, &workers);

@@ -5,12 +5,14 @@
 
 #include <stdio.h>
 
+#include "control/allocation.h"
 #include "control/link.h"
 #include "control/routes.h"
 #include "control/share.h"
 #include "control/view.h"
 
-/* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis. */
-void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share);
+/* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis; allocation NULL: no Agones. */
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share,
+		   struct allocation *allocation);
 
 #endif

@@ -19,7 +19,9 @@
 
 #include "bpf/table.h"
 #include "control/agones.h"
+#include "control/allocation.h"
 #include "control/config_value.h"
+#include "control/metrics.h"
 #include "tests/lib/allocator_world.h"
 #include "tests/lib/certificates.h"
 
@@ -443,6 +445,73 @@ static void files_that_are_none_are_refused_at_start(void **unused)
 	assert_null(agones_new(&config));
 }
 
+/* --- questions, and what is counted --------------------------------------------------------------- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned count;
+	enum agones_verdict verdict;
+	struct config_address server;
+} answered = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void on_answer(void *context, uint64_t id, enum agones_verdict verdict, const struct config_address *address)
+{
+	(void)context;
+	pthread_mutex_lock(&answered.lock);
+	assert_int_equal(id, 77);
+	answered.count++;
+	answered.verdict = verdict;
+	if (address)
+		answered.server = *address;
+	pthread_cond_broadcast(&answered.changed);
+	pthread_mutex_unlock(&answered.lock);
+}
+
+static void metrics_to(const char *path, struct allocation *allocation)
+{
+	struct routes *routes = routes_new(1);
+	struct view *view = view_new();
+	struct link *link = link_new(&(struct link_options){ .run_dir = world.dir, .instance = "none", .routes = routes,
+							     .view = view });
+	FILE *out = fopen(path, "w");
+
+	assert_true(routes && view && link && out);
+	metrics_print(out, view, routes, link, NULL, allocation);
+	fclose(out);
+	link_free(link);
+	view_free(view);
+	routes_free(routes);
+}
+
+static void question_is_answered_and_counted(void **unused)
+{
+	const struct config_address client = { .addr = { .bytes = { [10] = 0xff, 0xff, 10, 0, 0, 1 } }, .port = 5000 };
+	struct allocation_options options = { .config = &world.config, .answer = on_answer };
+	struct allocation *allocation;
+
+	(void)unused;
+	start(&world.config);
+	options.agones = agones;
+	allocation = allocation_new(&options);
+	assert_non_null(allocation);
+	allocation_ask(allocation, 77, &client, "a.test", "f");
+	pthread_mutex_lock(&answered.lock);
+	while (answered.count == 0)
+		pthread_cond_wait(&answered.changed, &answered.lock);
+	pthread_mutex_unlock(&answered.lock);
+	assert_int_equal(answered.verdict, AGONES_ALLOCATED);
+	assert_int_equal(answered.server.port, 7000);
+	metrics_to(in_dir("metrics"), allocation);
+	agones_stop(agones);
+	allocation_free(allocation);
+	shell("cd %s && grep -qxF 'sluice_agones_allocations_total{result=\"allocated\"} 1' metrics && "
+	      "grep -qxF 'sluice_agones_answers_total{result=\"allocated\"} 1' metrics && "
+	      "grep -qxF 'sluice_agones_questions_total 1' metrics && "
+	      "grep -qxF 'sluice_agones_request_duration_seconds_count 1' metrics && "
+	      "promtool check metrics <metrics", world.dir);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -462,6 +531,7 @@ int main(void)
 		TEST(tls_is_mutual_and_verified),
 		TEST(certificates_are_read_again),
 		TEST(files_that_are_none_are_refused_at_start),
+		TEST(question_is_answered_and_counted),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
