@@ -13,16 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "control/agones_connection.h"
+#include "control/clock.h"
 #include "control/config_value.h"
 #include "control/tls.h"
 #include "control/tls_resolve.h"
 #include "userspace/log.h"
-
-#define MS_NS UINT64_C(1000000)
-#define S_NS UINT64_C(1000000000)
 
 enum {
 	BACKOFF_MIN_MS = 50,           /* less: a full fleet is asked for no use; more: a freed server is seen late */
@@ -58,16 +55,12 @@ static bool files_are_good(const struct config_agones *config)
 struct agones *agones_new(const struct config_agones *config)
 {
 	struct agones *agones = files_are_good(config) ? calloc(1, sizeof(*agones)) : NULL;
-	pthread_condattr_t attributes;
 
 	if (!agones)
 		return NULL;
 	agones->config = config;
 	pthread_mutex_init(&agones->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&agones->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_cond_init(&agones->changed);
 	for (unsigned i = 0; i < AGONES_CONNECTIONS; i++) {
 		agones->connections[i] = agones_connection_new(config, &agones->stopping);
 		if (!agones->connections[i]) {
@@ -104,18 +97,10 @@ void agones_free(struct agones *agones)
 
 /* --- time, and sharing connections out ----------------------------------------------------------- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * S_NS + (uint64_t)now.tv_nsec;
-}
-
 /* Under the lock. False: it is that late. */
 static bool wait_changed(struct agones *agones, uint64_t until_ns)
 {
-	struct timespec until = { .tv_sec = (time_t)(until_ns / S_NS), .tv_nsec = (long)(until_ns % S_NS) };
+	struct timespec until = clock_timespec(until_ns);
 
 	return pthread_cond_timedwait(&agones->changed, &agones->lock, &until) != ETIMEDOUT;
 }
@@ -160,7 +145,7 @@ static uint64_t backoff_ns(unsigned attempt)
 /* False: there is no time left for another attempt. */
 static bool pause_before_next(struct agones *agones, unsigned attempt, uint64_t deadline_ns)
 {
-	uint64_t until_ns = now_ns() + backoff_ns(attempt);
+	uint64_t until_ns = clock_now_ns() + backoff_ns(attempt);
 	bool go_on;
 
 	if (until_ns >= deadline_ns)
@@ -179,13 +164,14 @@ static bool pause_before_next(struct agones *agones, unsigned attempt, uint64_t 
 static int address_of(const struct addrinfo *list, struct addr *addr)
 {
 	for (; list; list = list->ai_next) {
+		const void *address = list->ai_addr;
 		struct addr found = { 0 };
 
 		if (list->ai_family == AF_INET) {
-			found.words_be[2] = htonl(0xffff);
-			found.words_be[3] = ((const struct sockaddr_in *)list->ai_addr)->sin_addr.s_addr;
+			found.words_be[2] = htonl(0xffff); /* RFC 4291 s2.5.5.2 */
+			found.words_be[3] = ((const struct sockaddr_in *)address)->sin_addr.s_addr;
 		} else if (list->ai_family == AF_INET6) {
-			memcpy(found.bytes, &((const struct sockaddr_in6 *)list->ai_addr)->sin6_addr, sizeof(found.bytes));
+			memcpy(found.bytes, &((const struct sockaddr_in6 *)address)->sin6_addr, sizeof(found.bytes));
 		}
 		if (config_address_is_unicast(&found)) {
 			*addr = found;
@@ -212,7 +198,7 @@ static bool locate(struct agones *agones, const struct agones_reply *reply, uint
 		snprintf(error, AGONES_ERROR_BYTES, "no memory");
 		return false;
 	}
-	while ((result = tls_resolve_step(resolve, &list)) == EAI_INPROGRESS && now_ns() < deadline_ns &&
+	while ((result = tls_resolve_step(resolve, &list)) == EAI_INPROGRESS && clock_now_ns() < deadline_ns &&
 	       !atomic_load(&agones->stopping))
 		poll(NULL, 0, TLS_RESOLVE_POLL_MS);
 	if (!result)
@@ -259,11 +245,12 @@ static struct attempt try_once(struct agones *agones, struct agones_connection *
 			       uint64_t deadline_ns, struct agones_server *server)
 {
 	struct attempt attempt = { .verdict = AGONES_UNREACHABLE };
-	uint64_t begin_ns = now_ns(), left_ns = deadline_ns > begin_ns ? deadline_ns - begin_ns : 0;
+	uint64_t begin_ns = clock_now_ns(), left_ns = deadline_ns > begin_ns ? deadline_ns - begin_ns : 0;
 	uint64_t limit_ns = agones->config->timeout_ms * MS_NS / 2;
 	bool is_last = left_ns <= limit_ns;
+	long limit_ms = (long)((is_last ? left_ns : limit_ns) / MS_NS);
 	unsigned opened = 0;
-	long status = agones_connection_post(connection, request, (long)((is_last ? left_ns : limit_ns) / MS_NS), &opened);
+	long status = agones_connection_post(connection, request, limit_ms, &opened);
 
 	if (status > 0) {
 		judge(agones, connection, status, deadline_ns, server, &attempt);
@@ -273,7 +260,7 @@ static struct attempt try_once(struct agones *agones, struct agones_connection *
 		attempt.cut_short = is_last && status == -ETIMEDOUT;
 	}
 	pthread_mutex_lock(&agones->lock);
-	histogram_add(&agones->stats.duration, now_ns() - begin_ns);
+	histogram_add(&agones->stats.duration, clock_now_ns() - begin_ns);
 	agones->stats.requests++;
 	agones->stats.request_failures += attempt.verdict != AGONES_ALLOCATED;
 	agones->stats.connections += opened;
@@ -314,7 +301,7 @@ static void finish(struct agones *agones, const char *fleet, enum agones_verdict
 enum agones_verdict agones_allocate(struct agones *agones, const char *fleet, struct agones_server *server,
 				    char error[static AGONES_ERROR_BYTES])
 {
-	uint64_t deadline_ns = now_ns() + agones->config->timeout_ms * MS_NS;
+	uint64_t deadline_ns = clock_now_ns() + agones->config->timeout_ms * MS_NS;
 	struct attempt attempt = { .verdict = AGONES_REFUSED };
 	struct agones_connection *connection = NULL;
 	char *request = NULL;

@@ -183,6 +183,7 @@ void agones_connection_free(struct agones_connection *connection)
 /* What libcurl said, as an errno; `error` is made to say it too. */
 static long failed(struct agones_connection *connection, CURLcode code)
 {
+	const char *said = connection->error[0] ? connection->error : curl_easy_strerror(code);
 	char reason[AGONES_ERROR_BYTES];
 
 	if (code == CURLE_WRITE_ERROR)
@@ -190,7 +191,7 @@ static long failed(struct agones_connection *connection, CURLcode code)
 	else if (code == CURLE_ABORTED_BY_CALLBACK)
 		snprintf(reason, sizeof(reason), "stopping");
 	else
-		snprintf(reason, sizeof(reason), "%s", connection->error[0] ? connection->error : curl_easy_strerror(code));
+		snprintf(reason, sizeof(reason), "%s", said);
 	printable_copy(connection->error, sizeof(connection->error), reason);
 	if (code == CURLE_WRITE_ERROR)
 		return -EMSGSIZE;

@@ -17,8 +17,8 @@
 /* proto-JSON: an int64 is a string. */
 static json_t *selector(const char *fleet, const char *state)
 {
-	return json_pack("{s:{s:s},s:s,s:{s:{s:s}}}", "matchLabels", "agones.dev/fleet", fleet, "gameServerState", state,
-			 "lists", "players", "minAvailable", "1");
+	return json_pack("{s:{s:s},s:s,s:{s:{s:s}}}", "matchLabels", "agones.dev/fleet", fleet, "gameServerState",
+			 state, "lists", "players", "minAvailable", "1");
 }
 
 char *agones_message_request(const char *namespace, const char *fleet)
@@ -113,7 +113,8 @@ int agones_message_reply(const char *text, size_t len, const char *port_name, st
 	if (len > AGONES_REPLY_BYTES_MAX)
 		return bad(error, "too long");
 	object = json_loadb(text, len, 0, NULL);
-	result = json_is_object(object) ? read_object(object, port_name, reply, error) : bad(error, "not a JSON object");
+	result = json_is_object(object) ? read_object(object, port_name, reply, error) :
+					  bad(error, "not a JSON object");
 	json_decref(object);
 	return result;
 }

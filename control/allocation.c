@@ -10,15 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "bpf/table.h"
+#include "control/clock.h"
 #include "control/siphash_text.h"
 #include "userspace/log.h"
 #include "userspace/source_limit.h"
-
-#define MS_NS UINT64_C(1000000)
-#define S_NS UINT64_C(1000000000)
 
 enum {
 	BUCKETS = 1 << 16,             /* a power of two */
@@ -72,15 +69,7 @@ struct allocation {
 	struct allocation_stats stats;
 };
 
-/* --- time ---------------------------------------------------------------------------------------- */
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * S_NS + (uint64_t)now.tv_nsec;
-}
+/* --- rates --------------------------------------------------------------------------------------- */
 
 static bool overall_take(struct allocation *allocation, uint64_t now_ns)
 {
@@ -395,8 +384,7 @@ static void ask(struct allocation *allocation, unsigned worker, struct key *key)
 /* For a key; not for long while there are some that may not be taken yet. */
 static void wait_queued(struct allocation *allocation)
 {
-	uint64_t until_ns = monotonic_ns() + RECHECK_MS * MS_NS;
-	struct timespec until = { .tv_sec = (time_t)(until_ns / S_NS), .tv_nsec = (long)(until_ns % S_NS) };
+	struct timespec until = clock_timespec(clock_now_ns() + RECHECK_MS * MS_NS);
 
 	if (allocation->queue.first)
 		pthread_cond_timedwait(&allocation->queued, &allocation->lock, &until);
@@ -468,7 +456,7 @@ static void options_set(struct allocation *allocation, const struct allocation_o
 		own->source = ask_agones;
 		own->source_context = own->agones;
 	}
-	own->now_ns = own->now_ns ? own->now_ns : monotonic_ns;
+	own->now_ns = own->now_ns ? own->now_ns : clock_now_ns;
 	own->workers = own->workers ? own->workers : 48;
 	own->keys_max = own->keys_max ? own->keys_max : 65536;
 	own->waiting_max = own->waiting_max ? own->waiting_max : 65536;
@@ -480,7 +468,6 @@ static void options_set(struct allocation *allocation, const struct allocation_o
 struct allocation *allocation_new(const struct allocation_options *options)
 {
 	struct allocation *allocation = calloc(1, sizeof(*allocation));
-	pthread_condattr_t attributes;
 
 	if (!allocation) {
 		log_errorx("agones: no memory");
@@ -492,10 +479,7 @@ struct allocation *allocation_new(const struct allocation_options *options)
 	source_limit_init(&allocation->clients, &allocation->hash_key,
 			  options->config->max_allocations_per_s_per_client);
 	pthread_mutex_init(&allocation->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&allocation->queued, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_cond_init(&allocation->queued);
 	allocation->workers = calloc(allocation->options.workers, sizeof(allocation->workers[0]));
 	allocation->asking = calloc(allocation->options.workers, sizeof(allocation->asking[0]));
 	while (allocation->workers && allocation->asking && allocation->worker_count < allocation->options.workers)

@@ -148,7 +148,8 @@ static const struct config_key agones_keys[] = {
 	STRING("allocator_client_key", CONFIG(agones.allocator_client_key), "", NULL),
 	STRING("allocator_ca_cert", CONFIG(agones.allocator_ca_cert), "", NULL),
 	BOOL("insecure_skip_verify", CONFIG(agones.insecure_skip_verify), false),
-	NUMBER("timeout_ms", CONFIG(agones.timeout_ms), 100, 60000, 4000), /* below limits.pending_seconds: the client waits */
+	/* Below limits.pending_seconds: for longer the client's first flight is not held. */
+	NUMBER("timeout_ms", CONFIG(agones.timeout_ms), 100, 60000, 4000),
 	STRING("port_name", CONFIG(agones.port_name), "", NULL),
 	NUMBER("max_allocations_per_s", CONFIG(agones.max_allocations_per_s), 1, 10000, 100),
 	NUMBER("max_allocations_per_s_per_client", CONFIG(agones.max_allocations_per_s_per_client), 1, 10000, 5),

@@ -4,8 +4,10 @@
 
 #define US_NS UINT64_C(1000)
 
-static const uint64_t bounds_us[HISTOGRAM_BOUNDS] = { 100,    250,    500,    1000,    2500,    5000,    10000,   25000,
-						      50000,  100000, 250000, 500000,  1000000, 2500000, 5000000, 10000000 };
+static const uint64_t bounds_us[HISTOGRAM_BOUNDS] = {
+	100,   250,    500,    1000,   2500,    5000,    10000,   25000,
+	50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
+};
 
 /* Relaxed throughout: each number stands alone, and a scrape may see one without the other. */
 void histogram_add(struct histogram *histogram, uint64_t ns)
@@ -33,7 +35,8 @@ void histogram_print(FILE *out, const char *name, const struct histogram *histog
 
 	for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
 		count += atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);
-		fprintf(out, "%s_bucket{le=\"%g\"} %llu\n", name, (double)bounds_us[i] / 1e6, (unsigned long long)count);
+		fprintf(out, "%s_bucket{le=\"%g\"} %llu\n", name, (double)bounds_us[i] / 1e6,
+			(unsigned long long)count);
 	}
 	count += atomic_load_explicit(&histogram->counts[HISTOGRAM_BOUNDS], memory_order_relaxed);
 	fprintf(out, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)count);

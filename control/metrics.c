@@ -135,6 +135,16 @@ static void print_redis(FILE *out, struct share *share)
 
 static void print_questions(FILE *out, const struct allocation_stats *stats)
 {
+	const struct {
+		const char *name;
+		uint64_t count;
+	} limits[] = {
+		{ "overall", stats->limited_overall },
+		{ "client", stats->limited_client },
+		{ "full", stats->limited_full },
+		{ "late", stats->limited_late },
+	};
+
 	counter(out, "sluice_agones_questions_total", "Questions of the relay for a game server.", stats->questions);
 	family(out, "sluice_agones_answers_total", "counter", "Answers to them, by result.");
 	for (int i = 0; i < AGONES_VERDICTS; i++)
@@ -144,11 +154,10 @@ static void print_questions(FILE *out, const struct allocation_stats *stats)
 		stats->shared);
 	counter(out, "sluice_agones_questions_remembered_total", "Questions answered with what was known already.",
 		stats->remembered);
-	family(out, "sluice_agones_limited_total", "counter", "Allocations not asked for, by the limit that forbade them.");
-	fprintf(out, "sluice_agones_limited_total{limit=\"overall\"} %llu\n", (unsigned long long)stats->limited_overall);
-	fprintf(out, "sluice_agones_limited_total{limit=\"client\"} %llu\n", (unsigned long long)stats->limited_client);
-	fprintf(out, "sluice_agones_limited_total{limit=\"full\"} %llu\n", (unsigned long long)stats->limited_full);
-	fprintf(out, "sluice_agones_limited_total{limit=\"late\"} %llu\n", (unsigned long long)stats->limited_late);
+	family(out, "sluice_agones_limited_total", "counter", "Allocations not asked for, by the limit that forbade it.");
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		fprintf(out, "sluice_agones_limited_total{limit=\"%s\"} %llu\n", limits[i].name,
+			(unsigned long long)limits[i].count);
 	gauge(out, "sluice_agones_questions_waiting", "Questions without an answer now.", stats->waiting);
 	gauge(out, "sluice_agones_attempts_known", "Connection attempts of clients that are known now.", stats->keys);
 }

@@ -77,8 +77,9 @@ void allocator_world_begin(struct allocator_world *world, const char *const serv
 	}
 	snprintf(world->host, sizeof(world->host), "localhost:%u", world->port);
 	world->config = (struct config_agones){
-		.enabled = true, .namespace = "default", .allocator_host = world->host, .allocator_client_cert = world->cert,
-		.allocator_client_key = world->key, .allocator_ca_cert = world->ca, .timeout_ms = 1500, .port_name = "",
+		.enabled = true, .namespace = "default", .allocator_host = world->host,
+		.allocator_client_cert = world->cert, .allocator_client_key = world->key,
+		.allocator_ca_cert = world->ca, .timeout_ms = 1500, .port_name = "",
 		.max_allocations_per_s = 100, .max_allocations_per_s_per_client = 5 };
 }
 

@@ -24,8 +24,8 @@ void shell(const char *format, ...)
 
 void certificates_ca(const char *dir, const char *name)
 {
-	shell("cd %s && openssl req -x509 " NEW_KEY " -subj /CN=%s -keyout %s.key -out %s.pem 2>/dev/null", dir, name, name,
-	      name);
+	shell("cd %s && openssl req -x509 " NEW_KEY " -subj /CN=%s -keyout %s.key -out %s.pem 2>/dev/null", dir, name,
+	      name, name);
 }
 
 void certificates_leaf(const char *dir, const char *ca, const char *name, const char *alt_names)

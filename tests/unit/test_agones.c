@@ -36,9 +36,9 @@ static char error[AGONES_ERROR_BYTES];
 
 static int begin(void **unused)
 {
-	static const char *const servers[] = { "f=gs-1@10.1.2.3:7000/1000", "two=a@10.0.0.1:7001/2", "two=b@10.0.0.2:7002",
-					       "six=v6@2001:db8::5:65534", "named=n@localhost:7777", "gone=g@nothing.invalid:1",
-					       "dotted=host-1.x@10.0.0.9:1", NULL };
+	static const char *const servers[] = {
+		"f=gs-1@10.1.2.3:7000/1000", "two=a@10.0.0.1:7001/2",    "two=b@10.0.0.2:7002",        "six=v6@2001:db8::5:65534",
+		"named=n@localhost:7777",    "gone=g@nothing.invalid:1", "dotted=host-1.x@10.0.0.9:1", NULL };
 
 	(void)unused;
 	allocator_world_begin(&world, servers);
@@ -198,11 +198,13 @@ static const struct fault_row {
 	{ "403", "status&value=403", 4000, AGONES_REFUSED, "HTTP 403: told to? say 403", 1, 1 },
 	{ "a redirection", "status&value=302", 4000, AGONES_UNREACHABLE, "HTTP 302", 1, 1 },
 	{ "cut once", "cut&times=1", 4000, AGONES_ALLOCATED, "", 2, 2 },
-	{ "cut until the deadline", "cut", 600, AGONES_UNREACHABLE, "", 2, 19 }, /* libcurl may try a kept connection twice */
+	/* libcurl itself tries a kept connection twice */
+	{ "cut until the deadline", "cut", 600, AGONES_UNREACHABLE, "", 2, 19 },
 	{ "half a reply once", "half&times=1", 4000, AGONES_ALLOCATED, "", 2, 2 },
 	{ "half a reply until the deadline", "half", 600, AGONES_UNREACHABLE, "", 2, 9 },
 	{ "no JSON", "junk", 4000, AGONES_UNREACHABLE, "unusable reply: not a JSON object", 1, 1 },
-	{ "as long as it may be", "huge&value=262144", 4000, AGONES_UNREACHABLE, "unusable reply: not a JSON object", 1, 1 },
+	{ "as long as it may be", "huge&value=262144", 4000, AGONES_UNREACHABLE, "unusable reply: not a JSON object", 1,
+	  1 },
 	{ "a byte too long", "huge&value=262145", 4000, AGONES_UNREACHABLE, "reply of more than 262144 bytes", 1, 1 },
 	{ "nobody's address", "body&value={\"gameServerName\":\"a\",\"address\":\"0.0.0.0\"}", 4000, AGONES_UNREACHABLE,
 	  "unusable reply: address is not that of one host", 1, 1 },
@@ -228,10 +230,11 @@ static bool fault_row_holds(const struct fault_row *row)
 	took_ms = now_ms() - begin_ms;
 	requests = allocator_world_count(&world, "requests");
 	holds = verdict == row->verdict && strstr(error, row->error) && requests >= row->requests_min &&
-		requests <= row->requests_max && took_ms < row->timeout_ms + LATE_MS && (verdict == AGONES_ALLOCATED) == !error[0];
+		requests <= row->requests_max && took_ms < row->timeout_ms + LATE_MS &&
+		(verdict == AGONES_ALLOCATED) == !error[0];
 	if (!holds)
-		print_error("%s: %s: '%s', %ld requests, %ld ms\n", row->name, agones_verdict_name(verdict), error, requests,
-			    took_ms);
+		print_error("%s: %s: '%s', %ld requests, %ld ms\n", row->name, agones_verdict_name(verdict), error,
+			    requests, took_ms);
 	tear_down(NULL);
 	return holds;
 }
@@ -357,7 +360,8 @@ static const struct tls_row {
 	{ "not of the system's store", "server", "", "client.pem", "client.key", false, "certificate" },
 	{ "another's name", "stranger", "ca.pem", "client.pem", "client.key", false, "target host name 'localhost'" },
 	{ "of another CA", "impostor", "ca.pem", "client.pem", "client.key", false, "certificate" },
-	{ "without a certificate of ours", "server", "ca.pem", "", "", false, "" }, /* its alert, or a reset that overtook it */
+	/* its alert, or a reset that overtook it */
+	{ "without a certificate of ours", "server", "ca.pem", "", "", false, "" },
 	{ "with a certificate it does not know", "server", "ca.pem", "unknown.pem", "unknown.key", false, "" },
 	{ "another's name, but not verified", "stranger", "ca.pem", "client.pem", "client.key", true, NULL },
 	{ "of another CA, but not verified", "impostor", "ca.pem", "client.pem", "client.key", true, NULL },
