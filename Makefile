@@ -20,7 +20,7 @@ CFLAGS   := -O2 -g -std=gnu11 -D_GNU_SOURCE -pthread -fno-strict-aliasing \
 CPPFLAGS := -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm -pthread
 # What only sluice-control needs; tests link with everything.
-CONTROL_LIBS := -Wl,--as-needed -lcivetweb -ljansson
+CONTROL_LIBS := -Wl,--as-needed -lcivetweb -ljansson -lcurl
 ifdef SANITIZE
 CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS  += -fsanitize=address,undefined

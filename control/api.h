@@ -8,6 +8,7 @@
 #ifndef SLUICE_API_H
 #define SLUICE_API_H
 
+#include "control/allocation.h"
 #include "control/config.h"
 #include "control/link.h"
 #include "control/routes.h"
@@ -25,6 +26,7 @@ struct api_options {
 	struct link *link;
 	struct share *share;               /* NULL: no Redis */
 	struct api_tls *tls;               /* of api_start's making; NULL: no api.tls */
+	struct allocation *allocation;     /* NULL: no Agones */
 };
 
 /*

@@ -44,7 +44,8 @@ void api_metrics(struct api_request *request, struct api_answer *answer)
 		api_error(answer, 500, "out of memory");
 		return;
 	}
-	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share);
+	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share,
+		      request->api->allocation);
 	if (request->api->tls)
 		metrics_print_tls(out, api_tls_stats(request->api->tls));
 	fclose(out);

@@ -123,8 +123,12 @@ struct config_redis {
 struct config_agones {
 	bool enabled;
 	char *namespace;
-	char *allocator_host;
-	char *allocator_client_cert, *allocator_client_key, *allocator_ca_cert;
+	char *allocator_host;          /* host or host:port; never "" when enabled */
+	char *allocator_client_cert, *allocator_client_key, *allocator_ca_cert; /* PEM; "": none; CA: the system's */
+	bool insecure_skip_verify;
+	uint32_t timeout_ms;           /* 100..60000: of one allocation, retries included */
+	char *port_name;               /* of the game server's ports; "": the first */
+	uint32_t max_allocations_per_s, max_allocations_per_s_per_client; /* 1..10000 */
 };
 
 struct config_quic_lb_server {

@@ -9,6 +9,7 @@
 
 #include "bpf/table.h"
 #include "control/config_value.h"
+#include "control/siphash_text.h"
 
 enum {
 	ROUTES_FIRST = 64,
@@ -126,6 +127,22 @@ void config_check_api_tls(struct config_walk *walk, void *base, const struct con
 		config_walk_error(walk, line_or_begin(lines, "client_ca"), "client_ca",
 				  config_errors_quote(quoted, tls->client_ca, strlen(tls->client_ca), false),
 				  "must be given with cert and key");
+}
+
+void config_check_agones(struct config_walk *walk, void *base, const struct config_lines *lines)
+{
+	const struct config_agones *agones = &walk->draft->config.agones;
+
+	(void)base;
+	if (agones->enabled && !agones->allocator_host[0])
+		config_walk_error(walk, line_or_begin(lines, "allocator_host"), "allocator_host", "\"\"",
+				  "must be HOST or HOST:PORT with agones.enabled");
+	if (agones->allocator_client_cert[0] && !agones->allocator_client_key[0])
+		config_walk_error(walk, line_or_begin(lines, "allocator_client_key"), "allocator_client_key", "\"\"",
+				  "must be given with agones.allocator_client_cert");
+	if (agones->allocator_client_key[0] && !agones->allocator_client_cert[0])
+		config_walk_error(walk, line_or_begin(lines, "allocator_client_cert"), "allocator_client_cert", "\"\"",
+				  "must be given with agones.allocator_client_key");
 }
 
 void config_check_listener(struct config_walk *walk, void *base, const struct config_lines *lines)
@@ -270,16 +287,8 @@ static void check_listeners(struct config_draft *draft, struct config_errors *er
 static uint64_t hash_name(const struct siphash_key *key, const char *name)
 {
 	struct siphash s = siphash_init(key);
-	size_t len = strlen(name);
-	uint64_t word;
 
-	for (; len >= sizeof(word); name += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, name, sizeof(word));
-		siphash_word(&s, word);
-	}
-	word = (uint64_t)len << 56;
-	memcpy(&word, name, len);
-	siphash_word(&s, word);
+	siphash_text(&s, name);
 	return siphash_final(&s);
 }
 

@@ -156,12 +156,18 @@ static const struct config_mapping redis_mapping = MAPPING(redis_keys, NULL);
 static const struct config_key agones_keys[] = {
 	BOOL("enabled", CONFIG(agones.enabled), false),
 	STRING("namespace", CONFIG(agones.namespace), "default", NULL),
-	STRING("allocator_host", CONFIG(agones.allocator_host), "", NULL),
+	STRING("allocator_host", CONFIG(agones.allocator_host), "", config_value_host_check),
 	STRING("allocator_client_cert", CONFIG(agones.allocator_client_cert), "", NULL),
 	STRING("allocator_client_key", CONFIG(agones.allocator_client_key), "", NULL),
 	STRING("allocator_ca_cert", CONFIG(agones.allocator_ca_cert), "", NULL),
+	BOOL("insecure_skip_verify", CONFIG(agones.insecure_skip_verify), false),
+	/* Below limits.pending_seconds: for longer the client's first flight is not held. */
+	NUMBER("timeout_ms", CONFIG(agones.timeout_ms), 100, 60000, 4000),
+	STRING("port_name", CONFIG(agones.port_name), "", NULL),
+	NUMBER("max_allocations_per_s", CONFIG(agones.max_allocations_per_s), 1, 10000, 100),
+	NUMBER("max_allocations_per_s_per_client", CONFIG(agones.max_allocations_per_s_per_client), 1, 10000, 5),
 };
-static const struct config_mapping agones_mapping = MAPPING(agones_keys, NULL);
+static const struct config_mapping agones_mapping = MAPPING(agones_keys, config_check_agones);
 
 static const struct config_pairs quic_lb_server_pairs = {
 	.add = config_quic_lb_add_server,

@@ -2,6 +2,7 @@
 /* config_value: see config_value.h. */
 #include "control/config_value.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,6 +217,20 @@ const char *config_value_host_port_check(const char *text)
 bool config_value_is_host_name(const char *name)
 {
 	return is_made_of(name, "-_.") && !labels_check(name);
+}
+
+const char *config_value_host_check(const char *text)
+{
+	static const char must[] = "must be HOST, HOST:PORT, IP, IP:PORT, [IPv6] or [IPv6]:PORT";
+	const char *port = text + (text[0] == '[' ? strcspn(text, "]") : 0);
+	char with_port[CONFIG_FQDN_MAX + sizeof(":65535")];
+	int len;
+
+	port += strcspn(port, ":");
+	len = snprintf(with_port, sizeof(with_port), "%s%s", text, *port ? "" : ":1");
+	if (len >= (int)sizeof(with_port) || config_value_host_port_check(with_port))
+		return must;
+	return text[0] == '[' || is_made_of(text, "-_.:") ? NULL : must; /* it becomes part of a URL */
 }
 
 const char *config_value_fleet_check(const char *text)

@@ -29,6 +29,7 @@ const char *config_value_port_ranges(const char *text, void *field);       /* ui
 const char *config_value_run_dir(const char *text, void *field);           /* char[108] */
 const char *config_value_ip_check(const char *text);                       /* an IP address without port */
 const char *config_value_host_port_check(const char *text);
+const char *config_value_host_check(const char *text);                     /* the same, the port may be absent */
 const char *config_value_fleet_check(const char *text);
 
 /* A DNS name of letters, digits, - and _, without *. */

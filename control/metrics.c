@@ -274,13 +274,7 @@ static void print_redis(FILE *out, struct share *share)
 	counter(out, "sluice_redis_writes_dropped_total", "Changes that Redis refused or that found no room.",
 		stats.writes_dropped);
 	family(out, "sluice_redis_command_duration_seconds", "histogram", "Time to the answer of a command.");
-	for (unsigned i = 0; i < REDIS_LATENCY_BUCKETS; i++)
-		fprintf(out, "sluice_redis_command_duration_seconds_bucket{le=\"%g\"} %llu\n", redis_latency_bounds_s[i],
-			(unsigned long long)stats.latency[i]);
-	fprintf(out, "sluice_redis_command_duration_seconds_bucket{le=\"+Inf\"} %llu\n",
-		(unsigned long long)stats.latency_count);
-	fprintf(out, "sluice_redis_command_duration_seconds_sum %.9g\n", stats.latency_sum_s);
-	fprintf(out, "sluice_redis_command_duration_seconds_count %llu\n", (unsigned long long)stats.latency_count);
+	histogram_print(out, "sluice_redis_command_duration_seconds", &stats.latency);
 }
 
 void metrics_print_tls(FILE *out, const struct api_tls_stats *stats)
@@ -295,7 +289,56 @@ void metrics_print_tls(FILE *out, const struct api_tls_stats *stats)
 	counter(out, "sluice_api_tls_broken_total", "Of those accepted, that broke.", stats->broken);
 }
 
-void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share)
+static void print_questions(FILE *out, const struct allocation_stats *stats)
+{
+	const struct {
+		const char *name;
+		uint64_t count;
+	} limits[] = {
+		{ "overall", stats->limited_overall },
+		{ "client", stats->limited_client },
+		{ "full", stats->limited_full },
+		{ "late", stats->limited_late },
+	};
+
+	counter(out, "sluice_agones_questions_total", "Questions of the relay for a game server.", stats->questions);
+	family(out, "sluice_agones_answers_total", "counter", "Answers to them, by result.");
+	for (int i = 0; i < AGONES_VERDICTS; i++)
+		fprintf(out, "sluice_agones_answers_total{result=\"%s\"} %llu\n", agones_verdict_name(i),
+			(unsigned long long)stats->answers[i]);
+	counter(out, "sluice_agones_questions_shared_total", "Questions that joined an allocation in progress.",
+		stats->shared);
+	counter(out, "sluice_agones_questions_remembered_total", "Questions answered with what was known already.",
+		stats->remembered);
+	family(out, "sluice_agones_limited_total", "counter", "Allocations not asked for, by the limit that forbade it.");
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		fprintf(out, "sluice_agones_limited_total{limit=\"%s\"} %llu\n", limits[i].name,
+			(unsigned long long)limits[i].count);
+	gauge(out, "sluice_agones_questions_waiting", "Questions without an answer now.", stats->waiting);
+	gauge(out, "sluice_agones_attempts_known", "Connection attempts of clients that are known now.", stats->keys);
+}
+
+static void print_agones(FILE *out, struct allocation *allocation)
+{
+	struct allocation_stats questions;
+	struct agones_stats stats;
+
+	allocation_stats(allocation, &questions);
+	agones_stats(allocation_agones(allocation), &stats);
+	family(out, "sluice_agones_allocations_total", "counter", "Allocations asked for, by result.");
+	for (int i = 0; i < AGONES_LIMITED; i++) /* which is the last: not asked for */
+		fprintf(out, "sluice_agones_allocations_total{result=\"%s\"} %llu\n", agones_verdict_name(i),
+			(unsigned long long)stats.allocations[i]);
+	counter(out, "sluice_agones_request_failures_total", "Requests to the allocator that gave no server.",
+		stats.request_failures);
+	counter(out, "sluice_agones_connections_total", "Connections opened to the allocator.", stats.connections);
+	family(out, "sluice_agones_request_duration_seconds", "histogram", "Time of a request to the allocator.");
+	histogram_print(out, "sluice_agones_request_duration_seconds", &stats.duration);
+	print_questions(out, &questions);
+}
+
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share,
+		   struct allocation *allocation)
 {
 	const struct state *state = view_enter(view);
 	struct counters kernel;
@@ -316,6 +359,8 @@ void metrics_print(FILE *out, struct view *view, struct routes *routes, struct l
 	gauge(out, "sluice_routes_limit", "Routes at most.", ROUTES_MAX);
 	if (share)
 		print_redis(out, share);
+	if (allocation)
+		print_agones(out, allocation);
 	if (!state)
 		return;
 	metrics_print_state(out, state, view_kernel_counters(view, &kernel) == 0 ? &kernel : NULL);

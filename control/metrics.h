@@ -6,13 +6,15 @@
 #include <stdio.h>
 
 #include "control/api_tls.h"
+#include "control/allocation.h"
 #include "control/link.h"
 #include "control/routes.h"
 #include "control/share.h"
 #include "control/view.h"
 
-/* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis. */
-void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share);
+/* Without a relay: what this process knows, and sluice_relay_connected 0. share NULL: no Redis; allocation NULL: no Agones. */
+void metrics_print(FILE *out, struct view *view, struct routes *routes, struct link *link, struct share *share,
+		   struct allocation *allocation);
 
 /* Of that, what the relay's tables tell. kernel NULL: the kernel's counters cannot be read. */
 void metrics_print_state(FILE *out, const struct state *state, const struct counters *kernel);

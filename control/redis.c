@@ -11,10 +11,9 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "control/clock.h"
+#include "control/printable.h"
 #include "control/redis_state.h"
-
-#define MS_NS UINT64_C(1000000)
-#define S_NS UINT64_C(1000000000)
 
 enum {
 	TICK_MS = 1000,                /* how often a working connection is looked after */
@@ -23,17 +22,6 @@ enum {
 	SETTLED_MS = 5000,             /* ready for so long: the next failure begins a new back-off */
 	REPLIES_AT_ONCE = 2000,        /* of one connection, before the caller's other work has its turn */
 };
-
-const double redis_latency_bounds_s[REDIS_LATENCY_BUCKETS] = { 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
-							       0.01,   0.025,   0.1,    0.5,   1,      5 };
-
-uint64_t redis_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * S_NS + (uint64_t)now.tv_nsec;
-}
 
 /* --- options ------------------------------------------------------------------------------------- */
 
@@ -166,7 +154,7 @@ void redis_free(struct redis *redis)
 
 static void arm(struct redis *redis, uint64_t at_ns)
 {
-	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(at_ns / S_NS), .tv_nsec = (long)(at_ns % S_NS) } };
+	struct itimerspec when = { .it_value = clock_timespec(at_ns) };
 
 	timerfd_settime(redis->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
@@ -212,16 +200,6 @@ static uint64_t backoff_ns(struct redis *redis)
 
 /* --- connecting, and failing --------------------------------------------------------------------- */
 
-/* Control characters of a server's error text must not reach a log. */
-static void copy_printable(char *to, size_t size, const char *from)
-{
-	size_t i = 0;
-
-	for (; from[i] && i + 1 < size; i++)
-		to[i] = from[i] >= 0x20 && from[i] < 0x7f ? from[i] : '?';
-	to[i] = '\0';
-}
-
 static void state_changed(struct redis *redis, bool connected)
 {
 	if (redis->stats.connected != connected) {
@@ -234,10 +212,10 @@ static void state_changed(struct redis *redis, bool connected)
 
 static void failed(struct redis *redis, const char *why)
 {
-	uint64_t now_ns = redis_now_ns();
+	uint64_t now_ns = clock_now_ns();
 
 	/* Before the connections go: why may lie in one of them. */
-	copy_printable(redis->stats.error, sizeof(redis->stats.error), why);
+	printable_copy(redis->stats.error, sizeof(redis->stats.error), why);
 	if (redis->phase == REDIS_READY && now_ns - redis->ready_ns > SETTLED_MS * MS_NS)
 		redis->attempt = 0;
 	redis_connection_close(&redis->commands);
@@ -264,7 +242,7 @@ int redis_send(struct redis *redis, enum redis_command command, unsigned replies
 	if (error)
 		return error;
 	redis->expected[at] = (struct redis_expected){ .command = command, .replies_left = replies, .entry = entry,
-						       .sent_ns = redis_now_ns() };
+						       .sent_ns = clock_now_ns() };
 	redis->expected_count++;
 	return 0;
 }
@@ -310,14 +288,14 @@ static int load_if_ready(struct redis *redis, const char **why)
 	if (redis->phase != REDIS_CONNECTING || redis->subscriptions < 2 || redis->expected_count > 0)
 		return 0;
 	redis->phase = REDIS_LOADING;
-	redis->deadline_ns = redis_now_ns() + LOAD_MS * MS_NS;
+	redis->deadline_ns = clock_now_ns() + LOAD_MS * MS_NS;
 	return redis_load_begin(redis, why);
 }
 
 static void ready(struct redis *redis)
 {
 	redis->phase = REDIS_READY;
-	redis->ready_ns = redis_now_ns();
+	redis->ready_ns = clock_now_ns();
 	redis->ping_ns = redis->subscriber_heard_ns = redis->commands_heard_ns = redis->ready_ns;
 	redis->stats.connects++;
 	redis->stats.error[0] = '\0';
@@ -325,17 +303,6 @@ static void ready(struct redis *redis)
 }
 
 /* --- answers ------------------------------------------------------------------------------------- */
-
-static void count_latency(struct redis *redis, uint64_t ns)
-{
-	double s = (double)ns / 1e9;
-
-	redis->stats.commands++;
-	redis->stats.latency_count++;
-	redis->stats.latency_sum_s += s;
-	for (unsigned i = 0; i < REDIS_LATENCY_BUCKETS; i++)
-		redis->stats.latency[i] += s <= redis_latency_bounds_s[i];
-}
 
 static int command_reply(struct redis *redis, const struct redis_reply *reply, const char **why)
 {
@@ -352,7 +319,8 @@ static int command_reply(struct redis *redis, const struct redis_reply *reply, c
 	done = *expected;
 	redis->expected_first = (redis->expected_first + 1) % REDIS_EXPECTED_MAX;
 	redis->expected_count--;
-	count_latency(redis, redis_now_ns() - done.sent_ns);
+	redis->stats.commands++;
+	histogram_add(&redis->stats.latency, clock_now_ns() - done.sent_ns);
 	if (done.command == REDIS_WRITE)
 		return redis_write_reply(redis, &done, reply, why);
 	if (reply->type == REDIS_ERROR)
@@ -413,7 +381,7 @@ static bool serve(struct redis *redis, struct redis_connection *connection, uint
 		error = redis_connection_reply(connection, &reply);
 		if (error || !reply)
 			break;
-		*heard_ns = redis_now_ns();
+		*heard_ns = clock_now_ns();
 		error = handle(redis, reply, &why);
 		if (!error)
 			redis_reply_free(reply);
@@ -497,7 +465,7 @@ static void handle_open(struct redis *redis, uint64_t now_ns)
 
 void redis_handle(struct redis *redis)
 {
-	uint64_t now_ns = redis_now_ns(), expirations;
+	uint64_t now_ns = clock_now_ns(), expirations;
 
 	if (read(redis->timer_fd, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
 		redis_wake(redis);
@@ -506,7 +474,7 @@ void redis_handle(struct redis *redis)
 		failed(redis, "no memory");
 	if (redis->phase != REDIS_WAITING)
 		handle_open(redis, now_ns);
-	arm_next(redis, redis_now_ns());
+	arm_next(redis, clock_now_ns());
 }
 
 int redis_fd(const struct redis *redis)

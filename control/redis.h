@@ -37,6 +37,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "control/histogram.h"
 #include "control/routes.h"
 #include "control/tls.h"
 
@@ -73,11 +74,6 @@ struct redis_callbacks {
 	void *context;
 };
 
-enum { REDIS_LATENCY_BUCKETS = 12 };
-
-/* Upper bounds in seconds, ascending; what is above the last counts in latency_count only. */
-extern const double redis_latency_bounds_s[REDIS_LATENCY_BUCKETS];
-
 struct redis_stats {
 	bool connected;                /* and loaded */
 	time_t since;                  /* CLOCK_REALTIME of the last change of `connected`, or of the start */
@@ -90,9 +86,7 @@ struct redis_stats {
 	uint64_t writes_dropped;       /* refused by Redis, or there was no room to keep them */
 	size_t routes;                 /* held */
 	size_t writes_pending;         /* names whose write is not yet confirmed */
-	uint64_t latency[REDIS_LATENCY_BUCKETS]; /* cumulative, as Prometheus wants them */
-	uint64_t latency_count;
-	double latency_sum_s;
+	struct histogram latency;      /* of the commands answered */
 	char error[TLS_ERROR_BYTES];   /* while not connected: why; "" before the first attempt ended */
 };
 

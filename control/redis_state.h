@@ -69,8 +69,6 @@ struct redis {
 	struct redis_stats stats;
 };
 
-uint64_t redis_now_ns(void);
-
 /* redis_fd is readable at once. */
 void redis_wake(struct redis *redis);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "bpf/siphash.h"
+#include "control/siphash_text.h"
 
 enum { BUCKETS_FIRST = 64 };
 
@@ -40,20 +40,12 @@ void redis_table_end(struct redis_table *table)
 
 static struct redis_entry **bucket_of(const struct redis_table *table, const char *fqdn)
 {
-	size_t len = strlen(fqdn);
 	struct siphash_key key;
 	struct siphash hash;
-	uint64_t word;
 
 	memcpy(&key, table->key, sizeof(key));
 	hash = siphash_init(&key);
-	for (; len >= sizeof(word); fqdn += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, fqdn, sizeof(word));
-		siphash_word(&hash, word);
-	}
-	word = (uint64_t)len << 56;
-	memcpy(&word, fqdn, len);
-	siphash_word(&hash, word);
+	siphash_text(&hash, fqdn);
 	return &table->buckets[siphash_final(&hash) & (table->bucket_count - 1)];
 }
 

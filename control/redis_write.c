@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/clock.h"
 #include "control/redis_state.h"
 
 enum { MILLISECOND_NS = 1000 * 1000 };
@@ -107,7 +108,7 @@ static int send_write(struct redis *redis, struct redis_entry *entry)
 	entry->queued = false;
 	entry->replies_due++;
 	entry->echoes_due++;
-	entry->sent_ns = redis_now_ns();
+	entry->sent_ns = clock_now_ns();
 out:
 	free(value);
 	free(ours);

@@ -14,7 +14,8 @@
 set -euo pipefail
 
 BUILD_SET="gcc make clang llvm bpftool pkg-config libc6-dev linux-libc-dev libxdp-dev libbpf-dev libssl-dev
-	libyaml-dev libpcap-dev libcmocka-dev libhiredis-dev libcivetweb-dev libjansson-dev liburcu-dev libmnl-dev"
+	libyaml-dev libpcap-dev libcmocka-dev libhiredis-dev libcivetweb-dev libjansson-dev liburcu-dev libmnl-dev
+	libcurl4-openssl-dev"
 RUN_SET="iproute2 ethtool tcpdump procps util-linux"
 DEMO_SET="ngtcp2-client ngtcp2-server openssl"
 TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl jq python3 libclang-rt-14-dev

@@ -8,9 +8,7 @@
 
 #define NEW_KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
 
-static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void shell(const char *format, ...)
+void shell(const char *format, ...)
 {
 	char command[2048];
 	va_list args;
@@ -20,27 +18,33 @@ static void shell(const char *format, ...)
 	va_end(args);
 	if (system(command) == 0)
 		return;
-	fprintf(stderr, "certificates: failed: %s\n", command);
+	fprintf(stderr, "failed: %s\n", command);
 	abort();
+}
+
+void certificates_ca(const char *dir, const char *name)
+{
+	shell("cd %s && openssl req -x509 " NEW_KEY " -subj /CN=%s -keyout %s.key -out %s.pem 2>/dev/null", dir, name,
+	      name, name);
+}
+
+void certificates_leaf(const char *dir, const char *ca, const char *name, const char *alt_names)
+{
+	static unsigned serial;
+
+	shell("cd %s && openssl req -new " NEW_KEY " -subj /CN=%s -keyout %s.key -out %s.csr 2>/dev/null && "
+	      "echo 'subjectAltName=%s' >%s.ext && openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key "
+	      "-set_serial %u -days 2 -extfile %s.ext -out %s.pem 2>/dev/null", dir, name, name, name, alt_names, name,
+	      name, ca, ca, ++serial, name, name);
 }
 
 void certificates_make(const char *dir)
 {
-	static const struct {
-		const char *name, *ca, *names;
-	} leaves[] = {
-		{ "server", "ca", "DNS:localhost,IP:127.0.0.1" },
-		{ "renewed", "ca", "DNS:localhost,IP:127.0.0.1" },
-		{ "stranger", "ca", "DNS:elsewhere.test" },
-		{ "client", "ca", "DNS:client.test" },
-		{ "impostor", "other", "DNS:client.test" },
-	};
-
-	shell("cd %s && for ca in ca other; do openssl req -x509 " NEW_KEY " -subj /CN=$ca -keyout $ca.key "
-	      "-out $ca.pem 2>/dev/null || exit 1; done", dir);
-	for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++)
-		shell("cd %s && name=%s ca=%s && openssl req -new " NEW_KEY " -subj /CN=$name -keyout $name.key "
-		      "-out $name.csr 2>/dev/null && echo 'subjectAltName=%s' >$name.ext && openssl x509 -req "
-		      "-in $name.csr -CA $ca.pem -CAkey $ca.key -set_serial %zu -days 2 -extfile $name.ext "
-		      "-out $name.pem 2>/dev/null", dir, leaves[i].name, leaves[i].ca, leaves[i].names, i + 1);
+	certificates_ca(dir, "ca");
+	certificates_ca(dir, "other");
+	certificates_leaf(dir, "ca", "server", "DNS:localhost,IP:127.0.0.1");
+	certificates_leaf(dir, "ca", "stranger", "DNS:elsewhere.test");
+	certificates_leaf(dir, "ca", "client", "DNS:client.test");
+	certificates_leaf(dir, "ca", "renewed", "DNS:localhost,IP:127.0.0.1");
+	certificates_leaf(dir, "other", "impostor", "DNS:client.test");
 }

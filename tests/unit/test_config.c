@@ -103,6 +103,11 @@ static void assert_defaults(const struct config *c)
 	assert_string_equal(c->agones.allocator_client_key, "");
 	assert_string_equal(c->agones.allocator_ca_cert, "");
 	assert_int_equal(c->quic_lb_count, 0);
+	assert_false(c->agones.insecure_skip_verify);
+	assert_int_equal(c->agones.timeout_ms, 4000);
+	assert_string_equal(c->agones.port_name, "");
+	assert_int_equal(c->agones.max_allocations_per_s, 100);
+	assert_int_equal(c->agones.max_allocations_per_s_per_client, 5);
 	assert_int_equal(c->log.level, CONFIG_LOG_INFO);
 	assert_int_equal(c->log.format, CONFIG_LOG_TEXT);
 	assert_int_equal(c->route_count, 0);
@@ -265,7 +270,8 @@ static const char every_key[] =
 	"redis: {enabled: TRUE, address: '[::1]:6379', username: u, password: 0123, db: 15, channel: c,\n"
 	"  tls: true, ca_cert: ca.pem, client_cert: c.pem, client_key: k.pem}\n"
 	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
-	"  allocator_ca_cert: a}\n"
+	"  allocator_ca_cert: a, insecure_skip_verify: true, timeout_ms: 60000, port_name: game,\n"
+	"  max_allocations_per_s: 10000, max_allocations_per_s_per_client: 1}\n"
 	"quic_lb:\n"
 	"  - {config_rotation: 6, server_id_length: 3, nonce_length: 4, key: 8f95f09245765f80256934E50C66207F,\n"
 	"     servers: {ed793a: '10.0.0.5:7777', 'C4605E': '[2001:db8::6]:7778', 0e1234: '10.0.0.5:7777'}}\n"
@@ -309,18 +315,18 @@ static void assert_every_quic_lb(const struct config *c)
 	assert_true(first->encrypted);
 	assert_memory_equal(first->key, key, sizeof(key));
 	assert_int_equal(first->server_count, 3);
-	assert_int_equal(first->line, 20);
-	assert_server(&first->servers[0], "0e1234", "10.0.0.5", 21); /* by ID */
-	assert_server(&first->servers[1], "c4605e", "2001:db8::6", 21);
+	assert_int_equal(first->line, 21);
+	assert_server(&first->servers[0], "0e1234", "10.0.0.5", 22); /* by ID */
+	assert_server(&first->servers[1], "c4605e", "2001:db8::6", 22);
 	assert_int_equal(first->servers[1].address.port, 7778);
-	assert_server(&first->servers[2], "ed793a", "10.0.0.5", 21);
+	assert_server(&first->servers[2], "ed793a", "10.0.0.5", 22);
 	assert_int_equal(second->config_rotation, 0);
 	assert_int_equal(second->server_id_length, 1);
 	assert_int_equal(second->nonce_length, 18);
 	assert_false(second->encrypted);
 	assert_int_equal(second->server_count, 1);
-	assert_int_equal(second->line, 26);
-	assert_server(&second->servers[0], "01", "10.0.0.6", 22);
+	assert_int_equal(second->line, 27);
+	assert_server(&second->servers[0], "01", "10.0.0.6", 23);
 }
 
 static void test_every_key(void **state)
@@ -393,6 +399,11 @@ static void test_every_key(void **state)
 	assert_string_equal(c.agones.allocator_client_key, "k");
 	assert_string_equal(c.agones.allocator_ca_cert, "a");
 	assert_every_quic_lb(&c);
+	assert_true(c.agones.insecure_skip_verify);
+	assert_int_equal(c.agones.timeout_ms, 60000);
+	assert_string_equal(c.agones.port_name, "game");
+	assert_int_equal(c.agones.max_allocations_per_s, 10000);
+	assert_int_equal(c.agones.max_allocations_per_s_per_client, 1);
 	assert_int_equal(c.log.level, CONFIG_LOG_DEBUG);
 	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
 	assert_int_equal(c.route_count, 4);
@@ -403,7 +414,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
-	assert_int_equal(c.routes[1].line, 31);
+	assert_int_equal(c.routes[1].line, 32);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");
@@ -420,6 +431,25 @@ static void test_every_key_is_every_key(void **state)
 {
 	(void)state;
 	assert_named(&config_keys, every_key, "every_key");
+}
+
+static void test_allocator_hosts(void **state)
+{
+	static const char *const hosts[] = {
+		"agones-allocator", "a.agones-system.svc.cluster.local:443", "10.0.0.1", "10.0.0.1:8443", "[2001:db8::1]",
+		"[2001:db8::1]:65535",
+	};
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(hosts); i++) {
+		struct config c;
+
+		snprintf(text, sizeof(text), "agones: {allocator_host: '%s', enabled: true}", hosts[i]);
+		c = parse_good(text);
+		assert_string_equal(c.agones.allocator_host, hosts[i]);
+		config_free(&c);
+	}
 }
 
 /* --- listeners ---------------------------------------------------------------------------------- */
@@ -737,6 +767,7 @@ int main(void)
 		cmocka_unit_test(test_porter_file),
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_every_key_is_every_key),
+		cmocka_unit_test(test_allocator_hosts),
 		cmocka_unit_test(test_udp_beside_listeners),
 		cmocka_unit_test(test_names_at_their_bounds),
 		cmocka_unit_test(test_longest_string),

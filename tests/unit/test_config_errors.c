@@ -18,6 +18,7 @@
 #define TARGET_MUST "must be IP:PORT, [IPv6]:PORT or NAME:PORT"
 #define LISTENER_MUST "must be IP:PORT, [IPv6]:PORT, or *:PORT for every address"
 #define PORTS_MUST "must be LOW-HIGH or LOW-HIGH,LOW-HIGH, from 1024 to 65535"
+#define HOST_MUST "must be HOST, HOST:PORT, IP, IP:PORT, [IPv6] or [IPv6]:PORT"
 #define INTERFACE_MUST "must be an interface name: 1 to 15 characters without /, : and blanks"
 #define TOP_KEYS "udp, listeners, fast_path, xdp, relay, limits, api, redis, agones, quic_lb, firehose, log, routes"
 #define NO_ALIASES "anchors and aliases are not supported"
@@ -115,6 +116,31 @@ static const struct error_row error_rows[] = {
 	  "c.yaml:1: redis.address: :6379: must be HOST:PORT, IP:PORT or [IPv6]:PORT\n" },
 	{ "redis.address IPv6 without brackets", "redis: {address: '::1:6379'}",
 	  "c.yaml:1: redis.address: ::1:6379: must be HOST:PORT, IP:PORT or [IPv6]:PORT\n" },
+	{ "agones without allocator", "agones:\n  enabled: true\n",
+	  "c.yaml:2: agones.allocator_host: \"\": must be HOST or HOST:PORT with agones.enabled\n" },
+	{ "agones with an empty allocator", "agones:\n  allocator_host: ''\n  enabled: true\n",
+	  "c.yaml:2: agones.allocator_host: \"\": must be HOST or HOST:PORT with agones.enabled\n" },
+	{ "allocator as a URL", "agones: {allocator_host: 'https://a.test'}",
+	  "c.yaml:1: agones.allocator_host: https://a.test: " HOST_MUST "\n" },
+	{ "allocator with a path", "agones: {allocator_host: 'a.test/x'}",
+	  "c.yaml:1: agones.allocator_host: a.test/x: " HOST_MUST "\n" },
+	{ "allocator with a fragment", "agones: {allocator_host: 'a.test#'}",
+	  "c.yaml:1: agones.allocator_host: a.test#: " HOST_MUST "\n" },
+	{ "allocator with port 0", "agones: {allocator_host: 'a.test:0'}",
+	  "c.yaml:1: agones.allocator_host: a.test:0: " HOST_MUST "\n" },
+	{ "allocator IPv6 without brackets", "agones: {allocator_host: '2001:db8::1'}",
+	  "c.yaml:1: agones.allocator_host: 2001:db8::1: " HOST_MUST "\n" },
+	{ "allocator in brackets that do not close", "agones: {allocator_host: '[2001:db8::1'}",
+	  "c.yaml:1: agones.allocator_host: [2001:db8::1: " HOST_MUST "\n" },
+	{ "allocator's certificate without key", "agones:\n  namespace: n\n  allocator_client_cert: c\n",
+	  "c.yaml:2: agones.allocator_client_key: \"\": must be given with agones.allocator_client_cert\n" },
+	{ "allocator's key without certificate", "agones:\n  allocator_client_key: c\n  allocator_client_cert: ''\n",
+	  "c.yaml:3: agones.allocator_client_cert: \"\": must be given with agones.allocator_client_key\n" },
+	{ "agones.timeout_ms too short", "agones: {timeout_ms: 99}",
+	  "c.yaml:1: agones.timeout_ms: 99: must be an integer from 100 to 60000\n" },
+	{ "no allocations at all", "agones: {max_allocations_per_s: 0, max_allocations_per_s_per_client: 10001}",
+	  "c.yaml:1: agones.max_allocations_per_s: 0: must be an integer from 1 to 10000\n"
+	  "c.yaml:1: agones.max_allocations_per_s_per_client: 10001: must be an integer from 1 to 10000\n" },
 	{ "run_dir relative", "relay: {run_dir: run}",
 	  "c.yaml:1: relay.run_dir: run: must be an absolute path of at most 80 bytes\n" },
 	{ "run_dir too long", "relay: {run_dir: /" LABEL63 LABEL63 "}",
