@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* http: see the header. One thread. Requests come from the network: a path stays below the directory of documents. */
 #include <fcntl.h>
+#include <gnutls/crypto.h>
 #include <nghttp3/nghttp3.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,8 +24,11 @@ struct http {
 
 struct request {
 	struct request *next, **link; /* link: what points here */
-	char path[256];
-	uint8_t *body; /* mapped */
+	char path[256], method[8];
+	gnutls_hash_hd_t upload; /* SHA-256 of the request's body */
+	uint64_t upload_len;
+	char upload_text[96];
+	uint8_t *body; /* of the answer: upload_text, or a mapped file */
 	size_t body_len;
 	char length_text[24];
 };
@@ -35,6 +39,10 @@ static struct request *request_new(struct http *http)
 
 	if (!request)
 		return NULL;
+	if (gnutls_hash_init(&request->upload, GNUTLS_DIG_SHA256) < 0) {
+		free(request);
+		return NULL;
+	}
 	request->next = http->requests;
 	request->link = &http->requests;
 	if (request->next)
@@ -48,8 +56,9 @@ static void request_free(struct request *request)
 	*request->link = request->next;
 	if (request->next)
 		request->next->link = request->link;
-	if (request->body)
+	if (request->body && request->body != (uint8_t *)request->upload_text)
 		munmap(request->body, request->body_len);
+	gnutls_hash_deinit(request->upload, NULL);
 	free(request);
 }
 
@@ -74,17 +83,20 @@ static int recv_header(nghttp3_conn *h3, int64_t stream, int32_t token, nghttp3_
 	(void)http;
 	if (token == NGHTTP3_QPACK_TOKEN__PATH && text.len < sizeof(request->path))
 		memcpy(request->path, text.base, text.len);
+	if (token == NGHTTP3_QPACK_TOKEN__METHOD && text.len < sizeof(request->method))
+		memcpy(request->method, text.base, text.len);
 	return 0;
 }
 
-/* A request's body is read and forgotten. */
-static int recv_data(nghttp3_conn *h3, int64_t stream, const uint8_t *data, size_t len, void *http_, void *unused)
+static int recv_data(nghttp3_conn *h3, int64_t stream, const uint8_t *data, size_t len, void *http_, void *stream_data)
 {
 	struct http *http = http_;
+	struct request *request = stream_data;
 
 	(void)h3;
-	(void)data;
-	(void)unused;
+	if (gnutls_hash(request->upload, data, len) < 0)
+		return NGHTTP3_ERR_CALLBACK_FAILURE;
+	request->upload_len += len;
 	ngtcp2_conn_extend_max_stream_offset(http->quic, stream, len);
 	ngtcp2_conn_extend_max_offset(http->quic, len);
 	return 0;
@@ -126,6 +138,19 @@ static nghttp3_ssize read_body(nghttp3_conn *h3, int64_t stream, nghttp3_vec *pi
 	return request->body_len ? 1 : 0;
 }
 
+static void describe_upload(struct request *request)
+{
+	unsigned char sum[32];
+	int len = snprintf(request->upload_text, sizeof(request->upload_text), "%llu ", (unsigned long long)request->upload_len);
+
+	gnutls_hash_output(request->upload, sum);
+	for (size_t i = 0; i < sizeof(sum); i++)
+		len += snprintf(request->upload_text + len, sizeof(request->upload_text) - (size_t)len, "%02x", sum[i]);
+	request->upload_text[len++] = '\n';
+	request->body = (uint8_t *)request->upload_text;
+	request->body_len = (size_t)len;
+}
+
 static nghttp3_nv header(char *name, char *value)
 {
 	return (nghttp3_nv){ (uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value), NGHTTP3_NV_FLAG_NONE };
@@ -137,7 +162,9 @@ static int end_stream(nghttp3_conn *h3, int64_t stream, void *http, void *stream
 	struct request *request = stream_data;
 	nghttp3_nv headers[2];
 
-	if (map_document(http, request) < 0) {
+	if (!strcmp(request->method, "POST")) {
+		describe_upload(request);
+	} else if (map_document(http, request) < 0) {
 		headers[0] = header(":status", "404");
 		return nghttp3_conn_submit_response(h3, stream, headers, 1, NULL);
 	}

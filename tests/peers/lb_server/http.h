@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* http: HTTP/3 on one connection, by nghttp3: the files of a directory. */
+/* http: HTTP/3 on one connection, by nghttp3: the files of a directory; and what was posted, as "LENGTH SHA-256". */
 #ifndef LB_SERVER_HTTP_H
 #define LB_SERVER_HTTP_H
 

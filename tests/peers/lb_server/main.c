@@ -6,7 +6,7 @@
  *   lb_server [OPTION...] ADDRESS PORT KEY CERT
  *   lb_server --vectors          checks its QUIC-LB encoder against the draft's test vectors, and ends
  *
- *   -d, --documents DIR   what it serves (.); / is index.html
+ *   -d, --documents DIR   what it serves (.); / is index.html; a POST is answered by its body's length and SHA-256
  *   -c, --cid FORM        random:LEN (random:18), sequence:LEN or lb:ROTATION:SERVER_ID:NONCE_LEN[:KEY], see cid.h
  *   -l, --tell-len        with lb: the first octet holds the length
  *   -v, --verbose         ngtcp2's own log too, each line behind "quic"
