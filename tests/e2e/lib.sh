@@ -313,7 +313,8 @@ start_lb_server() {
 	shift
 	need_peer lb_server
 	make_documents "$ns"
-	spawn "lb_server-$ns" "$ns" "$LB_SERVER" -d "$WORK/$ns.htdocs" "$@" :: "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
+	spawn "lb_server-$ns" "$ns" "$LB_SERVER" -d "$WORK/$ns.htdocs" "$@" \
+		:: "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
 	wait_for "lb_server in $ns" 10 grep -q ready "$WORK/log/lb_server-$ns" || bail "lb_server in $ns starts"
 }
 
@@ -390,6 +391,20 @@ in_client_log() {
 
 same_file() {
 	[ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ] || { ls -l "$1" "$2"; return 1; }
+}
+
+# length_and_sum FILE: what a server that is sent this file says of it.
+length_and_sum() {
+	echo "$(stat -c %s "$1") $(sha256sum <"$1" | cut -d' ' -f1)"
+}
+
+# What clients send takes time from now on: 16 Mbit/s, so that an upload of 2 MB lasts a second.
+limit_clients() {
+	in_ns client tc qdisc add dev cl0 root tbf rate 16mbit burst 32kb latency 100ms || bail "tbf"
+}
+
+unlimit_clients() {
+	in_ns client tc qdisc del dev cl0 root
 }
 
 # body_of HOST: what the pages and echoes of a.test, a6.test, b.test or b6.test begin with.

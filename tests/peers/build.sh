@@ -54,8 +54,9 @@ build_lb_server() {
 	done
 	! fresh "$out" lb_server '*.[ch]' || return 0
 	# shellcheck disable=SC2046,SC2086 # lists of words
-	gcc -O2 -g -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-		-Werror $(pkg-config --cflags $lb_packages) -o "$out.$$" lb_server/*.c $(pkg-config --libs $lb_packages)
+	gcc -O2 -g -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing \
+		-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror \
+		$(pkg-config --cflags $lb_packages) -o "$out.$$" lb_server/*.c $(pkg-config --libs $lb_packages)
 	mv "$out.$$" "$out"
 }
 

@@ -32,7 +32,7 @@ struct cid_maker {
 	bool tell_len; /* s3.3: the first octet's low 5 bits are the length that follows, else random */
 };
 
-/* "random:LEN", "sequence:LEN" or "lb:ROTATION:SERVER_ID:NONCE_LEN[:KEY]", ID and key in hex. NULL, or what is wrong. */
+/* "random:LEN", "sequence:LEN" or "lb:ROTATION:SERVER_ID:NONCE_LEN[:KEY]", both in hex. NULL, or what is wrong. */
 const char *cid_parse(struct cid_maker *maker, const char *text);
 
 /* A new connection ID: maker->len bytes. */

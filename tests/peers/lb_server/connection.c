@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* connection: see the header. One thread. ngtcp2 reads what comes from the network. */
 #include <gnutls/crypto.h>
+#include <inttypes.h>
+#include <nghttp3/nghttp3.h>
 #include <ngtcp2/ngtcp2_crypto.h>
 #include <ngtcp2/ngtcp2_crypto_gnutls.h>
-#include <nghttp3/nghttp3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,11 +59,6 @@ static void random_bytes(uint8_t *out, size_t len, const ngtcp2_rand_ctx *unused
 		abort();
 }
 
-static int reset_token(const struct server *server, uint8_t *token, const ngtcp2_cid *cid)
-{
-	return ngtcp2_crypto_generate_stateless_reset_token(token, server->reset_secret, sizeof(server->reset_secret), cid);
-}
-
 static int get_new_connection_id(ngtcp2_conn *quic, ngtcp2_cid *cid, uint8_t *token, size_t len, void *connection)
 {
 	struct connection *c = connection;
@@ -73,7 +69,7 @@ static int get_new_connection_id(ngtcp2_conn *quic, ngtcp2_cid *cid, uint8_t *to
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	cid->datalen = len;
 	cid_make(&c->server->cids, cid->data);
-	if (reset_token(c->server, token, cid))
+	if (server_reset_token(c->server, token, cid))
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	server_add_cid(c->server, cid, c);
 	snprintf(hex, sizeof(hex), "%s", text_of_cid(cid));
@@ -88,8 +84,8 @@ static int remove_connection_id(ngtcp2_conn *quic, const ngtcp2_cid *cid, void *
 	return 0;
 }
 
-static int path_validation(ngtcp2_conn *quic, uint32_t flags, const ngtcp2_path *path, ngtcp2_path_validation_result result,
-			   void *connection)
+static int path_validation(ngtcp2_conn *quic, uint32_t flags, const ngtcp2_path *path,
+			   ngtcp2_path_validation_result result, void *connection)
 {
 	(void)quic;
 	(void)flags;
@@ -111,8 +107,8 @@ static int checked(int result)
 	return result < 0 ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-static int recv_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t stream, uint64_t offset, const uint8_t *data, size_t len,
-			    void *connection, void *unused)
+static int recv_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t stream, uint64_t offset, const uint8_t *data,
+			    size_t len, void *connection, void *unused)
 {
 	struct connection *c = connection;
 
@@ -122,7 +118,8 @@ static int recv_stream_data(ngtcp2_conn *quic, uint32_t flags, int64_t stream, u
 	return checked(http_received(c->http, stream, data, len, flags & NGTCP2_STREAM_DATA_FLAG_FIN));
 }
 
-static int acked_stream_data(ngtcp2_conn *quic, int64_t stream, uint64_t offset, uint64_t len, void *connection, void *unused)
+static int acked_stream_data(ngtcp2_conn *quic, int64_t stream, uint64_t offset, uint64_t len, void *connection,
+			     void *unused)
 {
 	struct connection *c = connection;
 
@@ -132,17 +129,20 @@ static int acked_stream_data(ngtcp2_conn *quic, int64_t stream, uint64_t offset,
 	return checked(http_acked(c->http, stream, len));
 }
 
-static int stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t stream, uint64_t error, void *connection, void *unused)
+static int stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t stream, uint64_t error, void *connection,
+			void *unused)
 {
 	struct connection *c = connection;
 
 	(void)quic;
 	(void)unused;
-	return checked(http_stream_closed(c->http, stream,
-					  flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET ? error : NGHTTP3_H3_NO_ERROR));
+	if (!(flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET))
+		error = NGHTTP3_H3_NO_ERROR;
+	return checked(http_stream_closed(c->http, stream, error));
 }
 
-static int stream_reset(ngtcp2_conn *quic, int64_t stream, uint64_t size, uint64_t error, void *connection, void *unused)
+static int stream_reset(ngtcp2_conn *quic, int64_t stream, uint64_t size, uint64_t error, void *connection,
+			void *unused)
 {
 	struct connection *c = connection;
 
@@ -173,12 +173,13 @@ static int extend_max_stream_data(ngtcp2_conn *quic, int64_t stream, uint64_t ma
 static int tls_open(struct connection *c)
 {
 	static const gnutls_datum_t h3 = { (unsigned char *)"h3", 2 };
+	static const char priority[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_TLS13_COMPAT_MODE";
 
 	if (gnutls_init(&c->tls, GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET) < 0)
 		return -1;
 	c->ref = (ngtcp2_crypto_conn_ref){ conn_of_ref, c };
 	gnutls_session_set_ptr(c->tls, &c->ref);
-	return gnutls_priority_set_direct(c->tls, "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_TLS13_COMPAT_MODE", NULL) < 0 ||
+	return gnutls_priority_set_direct(c->tls, priority, NULL) < 0 ||
 	       gnutls_credentials_set(c->tls, GNUTLS_CRD_CERTIFICATE, c->server->credentials) < 0 ||
 	       gnutls_alpn_set_protocols(c->tls, &h3, 1, GNUTLS_ALPN_MANDATORY) < 0 ||
 	       ngtcp2_crypto_gnutls_configure_server_session(c->tls) < 0 ? -1 : 0;
@@ -225,10 +226,10 @@ static int quic_open(struct connection *c, const ngtcp2_path *path, const ngtcp2
 	params.max_idle_timeout = 30 * NGTCP2_SECONDS;
 	params.active_connection_id_limit = 7;
 	params.stateless_reset_token_present = 1;
-	if (reset_token(c->server, params.stateless_reset_token, &c->name))
+	if (server_reset_token(c->server, params.stateless_reset_token, &c->name))
 		return -1;
-	if (ngtcp2_conn_server_new(&c->quic, &initial->scid, &c->name, path, initial->version, &callbacks, &settings, &params,
-				   NULL, c))
+	if (ngtcp2_conn_server_new(&c->quic, &initial->scid, &c->name, path, initial->version, &callbacks, &settings,
+				   &params, NULL, c))
 		return -1;
 	ngtcp2_conn_set_tls_native_handle(c->quic, c->tls);
 	return 0;
@@ -329,6 +330,7 @@ static int send_all(struct connection *c)
 		ngtcp2_path_storage ps;
 		ngtcp2_vec pieces[PIECES_MAX];
 		ngtcp2_ssize result, taken = -1;
+		uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_MORE;
 		int64_t stream = -1;
 		int n = 0, fin = 0, err;
 
@@ -336,9 +338,10 @@ static int send_all(struct connection *c)
 			n = http_next(c->http, &stream, &fin, pieces, PIECES_MAX);
 		if (n < 0)
 			return NGTCP2_ERR_CALLBACK_FAILURE;
+		if (fin)
+			flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
 		ngtcp2_path_storage_zero(&ps);
-		result = ngtcp2_conn_writev_stream(c->quic, &ps.path, NULL, datagram, sizeof(datagram), &taken,
-						   NGTCP2_WRITE_STREAM_FLAG_MORE | (fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0),
+		result = ngtcp2_conn_writev_stream(c->quic, &ps.path, NULL, datagram, sizeof(datagram), &taken, flags,
 						   stream, pieces, (size_t)n, now);
 		err = written(c, stream, result, taken);
 		if (err)
@@ -356,10 +359,8 @@ static int send_all(struct connection *c)
 
 static void end(struct connection *c, int err)
 {
-	char sent[24];
-
-	snprintf(sent, sizeof(sent), "%llu", (unsigned long long)c->sent_bytes);
-	server_log("closed connection=%s sent=%s reason=%s", text_of_cid(&c->name), sent, ngtcp2_strerror(err));
+	server_log("closed connection=%s sent=%" PRIu64 " reason=%s", text_of_cid(&c->name), c->sent_bytes,
+		   ngtcp2_strerror(err));
 	connection_free(c);
 }
 
@@ -374,7 +375,8 @@ static void say_goodbye(struct connection *c, int err)
 	if (err)
 		ngtcp2_connection_close_error_set_transport_error_liberr(&reason, err, NULL, 0);
 	ngtcp2_path_storage_zero(&ps);
-	len = ngtcp2_conn_write_connection_close(c->quic, &ps.path, NULL, datagram, sizeof(datagram), &reason, now_ns());
+	len = ngtcp2_conn_write_connection_close(c->quic, &ps.path, NULL, datagram, sizeof(datagram), &reason,
+						 now_ns());
 	if (len > 0)
 		send_datagram(c, &ps.path, datagram, (size_t)len);
 }

@@ -2,6 +2,7 @@
 /* http: see the header. One thread. Requests come from the network: a path stays below the directory of documents. */
 #include <fcntl.h>
 #include <gnutls/crypto.h>
+#include <inttypes.h>
 #include <nghttp3/nghttp3.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ struct request {
 	char path[256], method[8];
 	gnutls_hash_hd_t upload; /* SHA-256 of the request's body */
 	uint64_t upload_len;
-	char upload_text[96];
+	char upload_text[96]; /* 20 digits of the length, 64 of the sum */
 	uint8_t *body; /* of the answer: upload_text, or a mapped file */
 	size_t body_len;
 	char length_text[24];
@@ -124,8 +125,8 @@ static int map_document(struct http *http, struct request *request)
 	return err;
 }
 
-static nghttp3_ssize read_body(nghttp3_conn *h3, int64_t stream, nghttp3_vec *pieces, size_t max_pieces, uint32_t *flags,
-			       void *http, void *stream_data)
+static nghttp3_ssize read_body(nghttp3_conn *h3, int64_t stream, nghttp3_vec *pieces, size_t max_pieces,
+			       uint32_t *flags, void *http, void *stream_data)
 {
 	struct request *request = stream_data;
 
@@ -140,13 +141,14 @@ static nghttp3_ssize read_body(nghttp3_conn *h3, int64_t stream, nghttp3_vec *pi
 
 static void describe_upload(struct request *request)
 {
+	char *text = request->upload_text;
+	int len = snprintf(text, sizeof(request->upload_text), "%" PRIu64 " ", request->upload_len);
 	unsigned char sum[32];
-	int len = snprintf(request->upload_text, sizeof(request->upload_text), "%llu ", (unsigned long long)request->upload_len);
 
 	gnutls_hash_output(request->upload, sum);
 	for (size_t i = 0; i < sizeof(sum); i++)
-		len += snprintf(request->upload_text + len, sizeof(request->upload_text) - (size_t)len, "%02x", sum[i]);
-	request->upload_text[len++] = '\n';
+		len += snprintf(text + len, 3, "%02x", sum[i]);
+	text[len++] = '\n';
 	request->body = (uint8_t *)request->upload_text;
 	request->body_len = (size_t)len;
 }

@@ -20,7 +20,7 @@ int http_acked(struct http *http, int64_t stream, uint64_t len);
 int http_stream_closed(struct http *http, int64_t stream, uint64_t error);
 int http_stream_reset(struct http *http, int64_t stream);
 
-/* What to send next: pieces of *stream (-1: nothing); their number, or -1. Then one of the three tells what came of it. */
+/* What to send next: pieces of *stream (-1: nothing); their number, or -1. The three below tell what came of it. */
 int http_next(struct http *http, int64_t *stream, int *fin, ngtcp2_vec *pieces, size_t max_pieces);
 int http_sent(struct http *http, int64_t stream, size_t len);
 void http_blocked(struct http *http, int64_t stream);

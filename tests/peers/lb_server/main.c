@@ -98,6 +98,12 @@ void server_send(struct server *server, const ngtcp2_addr *to, const uint8_t *da
 	(void)sendto(server->fd, datagram, len, 0, to->addr, to->addrlen);
 }
 
+int server_reset_token(const struct server *server, uint8_t *token, const ngtcp2_cid *cid)
+{
+	return ngtcp2_crypto_generate_stateless_reset_token(token, server->reset_secret, sizeof(server->reset_secret),
+							    cid);
+}
+
 void server_log(const char *format, ...)
 {
 	va_list args;
@@ -126,16 +132,15 @@ const char *text_of_address(const struct sockaddr *address)
 	char host[INET6_ADDRSTRLEN];
 	const struct sockaddr_in6 *in6 = (const void *)address;
 	const struct sockaddr_in *in = (const void *)address;
-	bool mapped = address->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
 
 	if (address->sa_family == AF_INET)
 		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-	else if (mapped)
+	else if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
 		inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
 	else
 		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
 	/* The port stands at the same place in both. */
-	snprintf(text, sizeof(text), address->sa_family == AF_INET || mapped ? "%s:%u" : "[%s]:%u", host, ntohs(in->sin_port));
+	snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, ntohs(in->sin_port));
 	return text;
 }
 
@@ -166,8 +171,7 @@ static void send_stateless_reset(struct server *server, const ngtcp2_path *path,
 	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], random[RESET_RANDOM_LEN], packet[RESET_LEN];
 	ngtcp2_ssize len;
 
-	if (gnutls_rnd(GNUTLS_RND_NONCE, random, sizeof(random)) < 0 ||
-	    ngtcp2_crypto_generate_stateless_reset_token(token, server->reset_secret, sizeof(server->reset_secret), cid))
+	if (gnutls_rnd(GNUTLS_RND_NONCE, random, sizeof(random)) < 0 || server_reset_token(server, token, cid))
 		return;
 	len = ngtcp2_pkt_write_stateless_reset(packet, sizeof(packet), token, random, sizeof(random));
 	if (len > 0)
@@ -175,8 +179,8 @@ static void send_stateless_reset(struct server *server, const ngtcp2_path *path,
 }
 
 /* A datagram of no connection here: a new one, or none of ours. */
-static struct connection *handle_unknown(struct server *server, const ngtcp2_path *path, const ngtcp2_version_cid *header,
-					 const uint8_t *datagram, size_t len)
+static struct connection *handle_unknown(struct server *server, const ngtcp2_path *path,
+					 const ngtcp2_version_cid *header, const uint8_t *datagram, size_t len)
 {
 	ngtcp2_pkt_hd initial;
 	ngtcp2_cid cid;
@@ -190,9 +194,9 @@ static struct connection *handle_unknown(struct server *server, const ngtcp2_pat
 	return NULL;
 }
 
-static void handle(struct server *server, struct sockaddr_storage *from, socklen_t from_len, const uint8_t *datagram, size_t len)
+static void handle(struct server *server, const ngtcp2_addr *from, const uint8_t *datagram, size_t len)
 {
-	ngtcp2_path path = { { (struct sockaddr *)&server->local, server->local_len }, { (struct sockaddr *)from, from_len }, NULL };
+	ngtcp2_path path = { { (struct sockaddr *)&server->local, server->local_len }, *from, NULL };
 	struct connection *connection;
 	ngtcp2_version_cid header;
 	ngtcp2_cid dcid;
@@ -213,16 +217,16 @@ static void handle(struct server *server, struct sockaddr_storage *from, socklen
 static void receive_all(struct server *server)
 {
 	static uint8_t datagram[DATAGRAM_MAX];
-	struct sockaddr_storage from;
+	struct sockaddr_storage address;
 
 	for (;;) {
-		socklen_t from_len = sizeof(from);
-		ssize_t len = recvfrom(server->fd, datagram, sizeof(datagram), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+		ngtcp2_addr from = { (struct sockaddr *)&address, sizeof(address) };
+		ssize_t len = recvfrom(server->fd, datagram, sizeof(datagram), MSG_DONTWAIT, from.addr, &from.addrlen);
 
 		if (len < 0 && errno == EAGAIN)
 			return;
 		if (len > 0)
-			handle(server, &from, from_len, datagram, (size_t)len);
+			handle(server, &from, datagram, (size_t)len);
 	}
 }
 
@@ -265,7 +269,7 @@ static void serve(struct server *server, int signals)
 
 static void bind_socket(struct server *server, const char *address, const char *port)
 {
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_DGRAM };
+	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM };
 	struct addrinfo *found;
 	int error = getaddrinfo(address, port, &hints, &found);
 

@@ -13,12 +13,12 @@
 struct connection;
 
 struct server {
-	int fd;            /* UDP, bound; sends block, receives do not */
-	int documents;     /* directory */
-	bool verbose;      /* ngtcp2's own log too */
+	int fd;        /* UDP, bound; sends block, receives do not */
+	int documents; /* directory */
+	bool verbose;  /* ngtcp2's own log too */
 	struct cid_maker cids;
 	gnutls_certificate_credentials_t credentials;
-	uint8_t reset_secret[32]; /* from the private key: a restarted server resets the connections of the one before */
+	uint8_t reset_secret[32]; /* from the private key: a restarted server resets its predecessor's connections */
 	struct sockaddr_storage local;
 	socklen_t local_len;
 	void *by_cid; /* tsearch(3) */
@@ -31,6 +31,9 @@ void server_add_cid(struct server *server, const ngtcp2_cid *cid, struct connect
 void server_remove_cid(struct server *server, const ngtcp2_cid *cid);
 
 void server_send(struct server *server, const ngtcp2_addr *to, const uint8_t *datagram, size_t len);
+
+/* The stateless reset token of a CID; 0, or an error. */
+int server_reset_token(const struct server *server, uint8_t *token, const ngtcp2_cid *cid);
 
 /* One line to standard output, at once. */
 void server_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
