@@ -20,7 +20,7 @@ RUN_SET="iproute2 ethtool tcpdump procps util-linux"
 DEMO_SET="ngtcp2-client ngtcp2-server openssl"
 TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl jq python3 libclang-rt-14-dev
 	prometheus redis-server redis-tools
-	iputils-ping"
+	iputils-ping libngtcp2-dev libngtcp2-crypto-gnutls-dev libnghttp3-dev libgnutls28-dev nettle-dev"
 
 wanted=""
 for set in "${@:-test}"; do

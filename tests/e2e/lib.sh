@@ -36,6 +36,7 @@ export TESTBED="t$$"
 INSTANCE=$TESTBED
 RELAY=${RELAY:-$BUILD/sluice-relay}
 QUICGO=$BUILD/peers/quicgo
+LB_SERVER=$BUILD/peers/lb_server
 PINS=/sys/fs/bpf/sluice/$INSTANCE
 RELAY_INTERFACES=relay0,relay1,relay2
 
@@ -181,15 +182,20 @@ need() {
 	done
 }
 
-need_quicgo() {
+# need_peer NAME: one that tests/peers/build.sh builds.
+need_peer() {
 	local status=0
 
-	"$TOP/tests/peers/build.sh" >"$WORK/log/build-peers" 2>&1 || status=$?
+	"$TOP/tests/peers/build.sh" "$1" >"$WORK/log/build-$1" 2>&1 || status=$?
 	case $status in
 	0) ;;
-	77) skip "$(tail -n 1 "$WORK/log/build-peers")" ;;
-	*) bail "tests/peers builds" ;;
+	77) skip "$(tail -n 1 "$WORK/log/build-$1")" ;;
+	*) bail "$1 builds" ;;
 	esac
+}
+
+need_quicgo() {
+	need_peer quicgo
 }
 
 testbed_up() {
@@ -281,18 +287,35 @@ spki_hash() {
 
 # --- backends -------------------------------------------------------------------------------------
 
+# make_documents NS: a directory whose / says "NS.test".
+make_documents() {
+	mkdir -p "$WORK/$1.htdocs"
+	echo "$1.test" >"$WORK/$1.htdocs/index.html"
+}
+
 # start_gtlsserver NS [OPTION...]: ngtcp2's server, whose / says "NS.test"; documents in $WORK/NS.htdocs.
 start_gtlsserver() {
 	local ns=$1
 
 	shift
 	need gtlsserver
-	mkdir -p "$WORK/$ns.htdocs"
-	echo "$ns.test" >"$WORK/$ns.htdocs/index.html"
+	make_documents "$ns"
 	# One datagram a call: kernels before 6.11 refuse UDP GSO on interfaces without checksum offload.
 	spawn "gtlsserver-$ns" "$ns" gtlsserver -q --no-quic-dump --no-http-dump --max-gso-dgrams=1 \
 		-d "$WORK/$ns.htdocs" "$@" '*' "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
 	wait_udp "$ns" "$BACKEND_PORT" "gtlsserver in $ns"
+}
+
+# start_lb_server NS [OPTION...]: lb_server, whose connection IDs are made as its options say; documents as above.
+start_lb_server() {
+	local ns=$1
+
+	shift
+	need_peer lb_server
+	make_documents "$ns"
+	spawn "lb_server-$ns" "$ns" "$LB_SERVER" -d "$WORK/$ns.htdocs" "$@" \
+		:: "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
+	wait_for "lb_server in $ns" 10 grep -q ready "$WORK/log/lb_server-$ns" || bail "lb_server in $ns starts"
 }
 
 # start_caddy NS: Debian's caddy with HTTP/3, answering "NS.test". quic-go inside: 4-byte connection IDs.
@@ -376,6 +399,20 @@ in_client_log() {
 
 same_file() {
 	[ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ] || { ls -l "$1" "$2"; return 1; }
+}
+
+# length_and_sum FILE: what a server that is sent this file says of it.
+length_and_sum() {
+	echo "$(stat -c %s "$1") $(sha256sum <"$1" | cut -d' ' -f1)"
+}
+
+# What clients send takes time from now on: 16 Mbit/s, so that an upload of 2 MB lasts a second.
+limit_clients() {
+	in_ns client tc qdisc add dev cl0 root tbf rate 16mbit burst 32kb latency 100ms || bail "tbf"
+}
+
+unlimit_clients() {
+	in_ns client tc qdisc del dev cl0 root
 }
 
 # body_of HOST: what the pages and echoes of a.test, a6.test, b.test or b6.test begin with.

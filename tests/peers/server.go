@@ -8,16 +8,32 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/lucas-clemente/quic-go"
 	"github.com/lucas-clemente/quic-go/http3"
 )
+
+// cidSequence gives the numbers 1, 2, 3, ..., big-endian.
+type cidSequence struct {
+	length   int
+	previous uint32 // connections generate theirs at once
+}
+
+func (s *cidSequence) GenerateConnectionID() ([]byte, error) {
+	id := make([]byte, s.length)
+	binary.BigEndian.PutUint32(id[s.length-4:], atomic.AddUint32(&s.previous, 1))
+	return id, nil
+}
+
+func (s *cidSequence) ConnectionIDLen() int { return s.length }
 
 func serve(args []string) error {
 	flags := flag.NewFlagSet("server", flag.ExitOnError)
@@ -26,6 +42,7 @@ func serve(args []string) error {
 	cert := flags.String("cert", "", "certificate chain, PEM")
 	key := flags.String("key", "", "private key, PEM")
 	cidLen := flags.Int("cid-len", 4, "length of the connection IDs this server chooses: 0, 4..20")
+	sequence := flags.Bool("cid-sequence", false, "these are 1, 2, 3, ...: two servers that started alike choose the same")
 	retry := flags.Bool("retry", false, "validate every address with a Retry packet")
 	h3 := flags.Bool("h3", false, "speak HTTP/3")
 	flags.Parse(args)
@@ -35,8 +52,12 @@ func serve(args []string) error {
 		return err
 	}
 	tlsConfig := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{alpn}}
+	var generator quic.ConnectionIDGenerator = cidLength(*cidLen)
+	if *sequence {
+		generator = &cidSequence{length: *cidLen}
+	}
 	quicConfig := &quic.Config{
-		ConnectionIDGenerator:    cidLength(*cidLen),
+		ConnectionIDGenerator:    generator,
 		RequireAddressValidation: func(net.Addr) bool { return *retry },
 		MaxIncomingStreams:       1 << 20,
 		MaxIdleTimeout:           30 * time.Second,
