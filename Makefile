@@ -44,7 +44,7 @@ NETNS_TESTS := $(patsubst tests/netns/%.c,$(BUILD)/tests/%,$(wildcard tests/netn
 REPLAYS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/replay_%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all deps tests check check-unit check-sanitize check-xdp check-netns netns-tests check-e2e demo fuzz install clean
+.PHONY: all deps tests c-peers check check-unit check-sanitize check-xdp check-netns netns-tests check-e2e demo fuzz install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -107,6 +107,12 @@ $(NETNS_TESTS): $(BUILD)/tests/%: $(BUILD)/tests/netns/%.o $(TEST_LIB) $(LIB)
 # A fuzz target that runs its corpus, tests/fuzz/corpus/NAME/, as a plain test.
 $(BUILD)/tests/replay_%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(TEST_LIB) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
+
+# Test peers in C that use what tests share.
+C_PEERS := $(patsubst tests/peers/%.c,$(BUILD)/tests/%,$(wildcard tests/peers/*.c))
+$(C_PEERS): $(BUILD)/tests/%: $(BUILD)/tests/peers/%.o $(TEST_LIB) $(LIB)
+	$(LINK_TEST)
+c-peers: $(C_PEERS)
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(TEST_LIB_SRCS) $(LIB_SRCS) $(SKELETON)
 	@mkdir -p $(@D)

@@ -17,6 +17,7 @@ const struct api_endpoint api_endpoints[] = {
 	{ "GET", "/routes/{fqdn}", 0, api_route_get },
 	{ "PUT", "/routes/{fqdn}", API_BODY, api_route_put },
 	{ "DELETE", "/routes/{fqdn}", 0, api_route_delete },
+	{ "POST", "/allocate", API_BODY | API_FORM, api_allocate },
 	{ "GET", "/sessions", 0, api_sessions_list },
 	{ "GET", "/sessions/by-path/{backend}/{relay}", 0, api_session_by_path },
 	{ "DELETE", "/sessions/{id}", 0, api_session_delete },

@@ -82,6 +82,9 @@ void api_route_get(struct api_request *request, struct api_answer *answer);
 void api_route_put(struct api_request *request, struct api_answer *answer);
 void api_route_delete(struct api_request *request, struct api_answer *answer);
 
+/* api_allocate.c */
+void api_allocate(struct api_request *request, struct api_answer *answer);
+
 /* api_sessions.c */
 void api_sessions_list(struct api_request *request, struct api_answer *answer);
 void api_session_by_path(struct api_request *request, struct api_answer *answer);

@@ -5,6 +5,7 @@
  * signals; API threads are civetweb's. It may block, die or be upgraded: no
  * packet notices.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/allocation.h"
 #include "control/api.h"
 #include "control/config.h"
 #include "control/link.h"
@@ -49,6 +51,8 @@ struct control {
 	struct view *view;
 	struct link *link;
 	struct share *share;           /* NULL: redis.enabled is false */
+	struct agones *agones;         /* NULL, like allocation: agones.enabled is false */
+	struct allocation *allocation;
 	struct api *api;
 	uint64_t expired_s;            /* when routes were last looked at for their end */
 };
@@ -113,6 +117,17 @@ static void name_what_stays(const struct config *running, const struct config *f
 		log_warnx("reload: api changed: needs a restart");
 	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
 		log_warnx("reload: relay.run_dir changed: needs a restart");
+	if (running->agones.enabled != file->agones.enabled || running->agones.timeout_ms != file->agones.timeout_ms ||
+	    running->agones.insecure_skip_verify != file->agones.insecure_skip_verify ||
+	    running->agones.max_allocations_per_s != file->agones.max_allocations_per_s ||
+	    running->agones.max_allocations_per_s_per_client != file->agones.max_allocations_per_s_per_client ||
+	    strcmp(running->agones.namespace, file->agones.namespace) != 0 ||
+	    strcmp(running->agones.allocator_host, file->agones.allocator_host) != 0 ||
+	    strcmp(running->agones.allocator_client_cert, file->agones.allocator_client_cert) != 0 ||
+	    strcmp(running->agones.allocator_client_key, file->agones.allocator_client_key) != 0 ||
+	    strcmp(running->agones.allocator_ca_cert, file->agones.allocator_ca_cert) != 0 ||
+	    strcmp(running->agones.port_name, file->agones.port_name) != 0)
+		log_warnx("reload: agones changed: needs a restart");
 	if (running->redis.enabled != file->redis.enabled || running->redis.db != file->redis.db ||
 	    running->redis.tls != file->redis.tls || strcmp(running->redis.address, file->redis.address) != 0 ||
 	    strcmp(running->redis.username, file->redis.username) != 0 ||
@@ -148,13 +163,34 @@ static void reload(void *context)
 
 /* --- what clients wait for ---------------------------------------------------------------------------- */
 
-static void on_ask(void *context, const struct protocol_ask *ask, const char *fqdn)
+/* From a worker of the allocation's, or from within on_ask. Without a relay nobody waits any more. */
+static void on_allocated(void *context, uint64_t id, enum agones_verdict verdict, const struct config_address *address)
 {
-	const struct protocol_answer answer = { .id = ask->id, .error = EOPNOTSUPP };
+	struct protocol_answer answer = { .id = id, .error = EAGAIN };
 	struct control *control = context;
 
-	(void)fqdn;
+	if (verdict == AGONES_ALLOCATED) {
+		answer.error = 0;
+		answer.address = address->addr;
+		answer.port_be = htons(address->port);
+	}
 	link_answer(control->link, &answer);
+}
+
+static void on_ask(void *context, const struct protocol_ask *ask, const char *fqdn)
+{
+	const struct config_address client = { ask->client, ntohs(ask->client_port_be) };
+	struct control *control = context;
+	struct routes_route route;
+
+	if (!control->allocation || !routes_get(control->routes, fqdn, &route)) {
+		link_answer(control->link, &(struct protocol_answer){ .id = ask->id, .error = ENOENT });
+		return;
+	}
+	if (route.spec->type == ROUTE_AGONES)
+		allocation_ask(control->allocation, ask->id, &client, fqdn, route.spec->targets[0].text);
+	/* Else the route has changed since: the relay hears of it behind this, and does not ask again. */
+	routes_end(&route, 1);
 }
 
 static void on_targets_changed(void *context, const char *fqdn)
@@ -256,6 +292,31 @@ static int routes_fill(struct control *control)
 	return -1;
 }
 
+/* 0; without agones.enabled too. */
+static int agones_begin(struct control *control)
+{
+	struct allocation_options options = {
+		.config = &control->config.agones,
+		.answer = on_allocated,
+		.context = control,
+	};
+
+	if (!control->config.agones.enabled)
+		return 0;
+	control->agones = options.agones = agones_new(&control->config.agones);
+	if (control->agones)
+		control->allocation = allocation_new(&options);
+	return control->allocation ? 0 : -1;
+}
+
+static void agones_end(struct control *control)
+{
+	if (control->agones)
+		agones_stop(control->agones);
+	allocation_free(control->allocation);
+	agones_free(control->agones);
+}
+
 static int run(struct control *control)
 {
 	const sigset_t set = signals_block(); /* before any thread is started */
@@ -282,8 +343,9 @@ static int run(struct control *control)
 	link.targets = api.targets = control->targets;
 	link.view = api.view = control->view;
 	control->link = api.link = link_new(&link);
-	if (!control->link)
+	if (!control->link || agones_begin(control) < 0)
 		goto out;
+	api.allocation = control->allocation;
 	targets_listen(control->targets, on_targets_changed, control);
 	if (targets_start(control->targets) < 0)
 		goto out;
@@ -292,6 +354,7 @@ static int run(struct control *control)
 		status = loop(control, &set);
 out:
 	api_stop(control->api);
+	agones_end(control);
 	targets_free(control->targets);
 	link_free(control->link);
 	share_free(control->share);

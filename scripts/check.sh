@@ -183,7 +183,7 @@ group_netns() {
 group_e2e() {
 	local name
 
-	need_root e2e && build e2e all "$build/xdp_pass.bpf.o" || return
+	need_root e2e && build e2e all c-peers "$build/xdp_pass.bpf.o" || return
 	build_peers
 	for name in ${1:-$(names tests/e2e '*.sh')}; do
 		[ "$name" = lib ] || run e2e "$name" 180 "tests/e2e/$name.sh"

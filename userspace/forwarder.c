@@ -46,6 +46,8 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 					  options->pending_bytes_per_handshake, &state->hash_key);
 	if (error)
 		forwarder_end(forwarder);
+	/* Not those of the relay before: its questions may still be answered. */
+	forwarder->flights.serial = (uint32_t)(seed >> 32);
 	return error;
 }
 
