@@ -154,15 +154,12 @@ allocator_dies_in_a_transfer() {
 	throttle a 100mbit || return
 	gtls one.fleet.test /big &
 	transfer=$!
-	wait_for "some of it has come" 10 has_begun || return
+	wait_for "some of it has come" 10 has_come big 1000000 || return
 	kill -KILL "$allocator_pid"
 	not_allocated_beside || return
 	wait "$transfer" || return
 	unthrottle a
 	same_file "$WORK/a.htdocs/big" "$WORK/download/big"
-}
-has_begun() {
-	[ "$(stat -c %s "$WORK/download/big" 2>/dev/null || echo 0)" -gt 1000000 ]
 }
 not_allocated_beside() {
 	not_allocated

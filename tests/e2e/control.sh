@@ -301,15 +301,12 @@ killed_in_a_transfer() {
 	throttle a 100mbit || return
 	gtls a.test /big &
 	transfer=$!
-	wait_for "a tenth has come" 10 test_size "$WORK/download/big" 2000000 || return
+	wait_for "a tenth has come" 10 has_come big 2000000 || return
 	kill -KILL "$control_pid"
 	[ "$(stat -c %s "$WORK/download/big")" -lt 19000000 ] || { echo "too late"; return 1; }
 	wait "$transfer" || return
 	unthrottle a
 	same_file "$WORK/a.htdocs/big" "$WORK/download/big"
-}
-test_size() {
-	[ "$(stat -c %s "$1")" -ge "$2" ]
 }
 check "sluice-control is killed in a 20 MB transfer, which completes" killed_in_a_transfer
 check "static routes still work" answers b.test b.test

@@ -374,6 +374,11 @@ gtls() {
 		{ tail -n 5 "$WORK/log/gtlsclient"; return 1; }
 }
 
+# has_come FILE BYTES: so much of a download is there already.
+has_come() {
+	[ "$(stat -c %s "$WORK/download/$1" 2>/dev/null || echo 0)" -ge "$2" ]
+}
+
 # throttle NS RATE: what it sends lasts long enough to have something happen in the middle; unthrottle NS.
 throttle() {
 	in_ns "$1" tc qdisc replace dev "${1}0" root tbf rate "$2" burst 64kb latency 200ms

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # redis: routes shared through Redis: what a Porter says there serves, what the
-# API says here is there for Porters, and Redis may go and come back.
+# API says here is there for Porters and for another sluice, and Redis may go and
+# come back. The other sluice-control speaks TLS as an ACL user.
 #
 #   client -- relay0 sluice-relay, sluice-control, redis-server
 #                                        +--> relay1 -- a: gtlsserver   a.test
@@ -21,10 +22,18 @@ head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
 redis_start() {
 	mkdir -p "$WORK/redis"
 	spawn redis relay redis-server --port 6379 --bind 127.0.0.1 --save '' --appendonly no --dir "$WORK/redis" \
-		--requirepass "s3cret word"
+		--requirepass "s3cret word" --tls-port 6380 --tls-auth-clients no --tls-ca-cert-file "$WORK/ca.pem" \
+		--tls-cert-file "$WORK/redis.pem" --tls-key-file "$WORK/redis.key"
 	redis_pid=$spawned_pid
 	wait_for "redis-server answers" 10 redis PING
 }
+
+make_redis_certificate() {
+	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=redis -keyout "$WORK/redis.key" \
+		-out "$WORK/redis.csr" && openssl x509 -req -in "$WORK/redis.csr" -CA "$WORK/ca.pem" -CAkey "$WORK/ca.key" \
+		-CAcreateserial -days 2 -extfile <(echo subjectAltName=IP:127.0.0.1) -out "$WORK/redis.pem"
+}
+make_redis_certificate >"$WORK/log/openssl-redis" 2>&1 || bail "Redis' certificate"
 
 redis() {
 	in_ns relay redis-cli --no-auth-warning -a "s3cret word" "$@" 2>/dev/null | grep .
@@ -97,4 +106,66 @@ redis_start
 check "Redis comes back" wait_for "ready" 30 is_ready
 check "it gets what was posted meanwhile" wait_for "HGET" 5 holds b.test "$TARGET_B"
 check "what it does not hold any more is gone" wait_for "404" 5 expect 404 GET /routes/a.test
+
+# --- another sluice ------------------------------------------------------------------------------------
+
+redis ACL SETUSER edge on '>two words' '~porter:routes:*' '&porter_routes*' +@connection +@transaction \
+	+hset +hdel +hscan +publish +subscribe
+cat >"$WORK/other.yaml" <<YAML
+relay: {run_dir: $WORK/other}
+api: {port: 8081}
+redis: {enabled: true, address: "127.0.0.1:6380", username: edge, password: "two words", tls: true, ca_cert: $WORK/ca.pem}
+YAML
+spawn control-other relay "$CONTROL" -f "$WORK/other.yaml" -n other
+other_pid=$spawned_pid
+at_the_other() {
+	API=127.0.0.1:8081 "$@"
+}
+several='{"fqdn":"two.test","type":"simple","targets":[{"address":"'"$TARGET_A"'","weight":3},{"address":"'"$TARGET_B"'"}]}'
+check "another sluice, by TLS and as an ACL user, has what Redis holds" \
+	wait_for "its route" 10 at_the_other says 200 '.origin == "redis"' GET /routes/b.test
+check "a route of several targets, posted here" expect 200 POST /routes -d "$several"
+check "is there too" wait_for "its route" 5 at_the_other says 200 '.targets[0].weight == 3 and .origin == "redis"' GET /routes/two.test
+check "but not where Porter looks" holds_not two.test
+check "Porter says otherwise" porter_sets two.test "$TARGET_B"
+check "and is believed there too" wait_for "its route" 5 at_the_other says 200 '.target == "'"$TARGET_B"'"' GET /routes/two.test
+check "a route for two seconds, posted there" at_the_other expect 200 POST /routes \
+	-d '{"fqdn":"short.test","type":"simple","target":"'"$TARGET_A"'","ttl":2}'
+check "is here" wait_for "its route" 2 says 200 '.expires > 0' GET /routes/short.test
+check "and ends here" wait_for "404" 10 expect 404 GET /routes/short.test
+in_no_hash() {
+	! redis HGET porter:routes:sluice "$1"
+}
+check "and in Redis" wait_for "HGET" 5 in_no_hash short.test
+check "DELETE here" expect 200 DELETE /routes/two.test
+check "is followed there" wait_for "404" 5 at_the_other expect 404 GET /routes/two.test
+
+# --- very many routes ----------------------------------------------------------------------------------
+
+# 100,000 of Porter's, loaded by a control process that starts during a transfer.
+very_many() {
+	local transfer begin drops
+
+	in_ns relay redis-cli --no-auth-warning -a "s3cret word" EVAL \
+		"for i = 1, 100000 do redis.call('HSET', 'porter:routes:simple', 'n' .. i .. '.test', '$TARGET_B') end" 0 || return
+	redis HSET porter:routes:simple a.test "$TARGET_A" && redis PUBLISH porter_routes "$(route a.test simple "$TARGET_A")" &&
+		wait_for "a.test serves" 5 answers a.test a.test || return
+	stop_pid "$control_pid"
+	stop_pid "$other_pid"
+	throttle a 20mbit
+	gtls a.test /big & transfer=$!
+	wait_for "some of it has come" 10 has_come big 1000000 || return
+	drops=$(relay_drops)
+	begin=${EPOCHREALTIME/[.,]/}
+	control_start
+	wait_for "all are here" 10 says 200 '.count > 100000' GET '/routes?limit=1' || return
+	wait_for "and in the relay" 10 grep -q 'routes of the control process: 1000' "$WORK/log/relay" || return
+	begin=$(((${EPOCHREALTIME/[.,]/} - begin) / 1000))
+	echo "100,000 routes in control process and relay after $begin ms"
+	[ $begin -lt 5000 ] && kill -0 "$transfer" && [ "$(relay_drops)" = "$drops" ] || { relay_drops; return 1; }
+	wait "$transfer" || return
+	unthrottle a
+	same_file "$WORK/download/big" "$WORK/a.htdocs/big"
+}
+check "100,000 routes from Redis in less than 5 s, during a transfer that loses nothing" very_many
 finish

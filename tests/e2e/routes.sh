@@ -107,10 +107,7 @@ begin_transfer() {
 	post "$(route two.test simple "$TARGET_A")" || return
 	gtls two.test /big --timeout=3s &
 	transfer=$!
-	wait_for "some of it has come" 20 has_begun
-}
-has_begun() {
-	[ "$(stat -c %s "$WORK/download/big" 2>/dev/null || echo 0)" -gt 200000 ]
+	wait_for "some of it has come" 20 has_come big 200000
 }
 change_leaves_it_alone() {
 	begin_transfer && post "$(route two.test simple "$TARGET_B")" && answers_beside two.test b.test
