@@ -79,11 +79,11 @@ static uint32_t chunk_bytes(const struct relay *relay)
 
 static int dataplane_start(struct relay *relay, const struct relay_options *options)
 {
-	struct dataplane_interface interfaces[INTERFACES_MAX];
-	static const enum dataplane_mode modes[] = {
-		[XDP_MODE_AUTO] = DATAPLANE_AUTO,
-		[XDP_MODE_NATIVE] = DATAPLANE_NATIVE,
-		[XDP_MODE_GENERIC] = DATAPLANE_GENERIC,
+	struct attach_interface interfaces[INTERFACES_MAX];
+	static const enum attach_mode modes[] = {
+		[XDP_MODE_AUTO] = ATTACH_AUTO,
+		[XDP_MODE_NATIVE] = ATTACH_NATIVE,
+		[XDP_MODE_GENERIC] = ATTACH_GENERIC,
 	};
 	struct dataplane_options dataplane = {
 		.instance = options->instance,
