@@ -4,7 +4,8 @@
  * crash, swapped without a gap, taken off. Steward thread, start and stop.
  *
  * By a link of our own, pinned: it holds the interface, outlives the process
- * and takes a successor's program in one step.
+ * and takes a successor's program in one step. Where libxdp's dispatcher is
+ * already, as one program more in that (dispatcher.h).
  */
 #ifndef SLUICE_ATTACH_H
 #define SLUICE_ATTACH_H
@@ -12,6 +13,8 @@
 #include <bpf/libbpf.h>
 #include <net/if.h>
 #include <stdint.h>
+
+#include "dispatcher.h"
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
 
@@ -24,17 +27,19 @@ struct attachment {
 	const char *instance;
 	struct attach_interface interface;
 	enum attach_mode mode;
-	struct bpf_link *link; /* NULL: not attached */
+	struct bpf_link *link; /* NULL: not attached, or */
+	bool joined;           /* in a dispatcher */
 };
 
 /* Can it be attached, or is another's program in the way? 0, or -1 after a line in the log. Changes nothing. */
 int attach_check(const struct attachment *attachment);
 
 /*
- * Attaches the program, native or generic as the mode says, or puts it in the
- * place of a predecessor's; logs which. 0 or -1 after a line in the log.
+ * Attaches the program, native or generic as the mode says, puts it in the
+ * place of a predecessor's, or joins the dispatcher that is there; logs which.
+ * 0 or -1 after a line in the log.
  */
-int attach_make(struct attachment *attachment, struct bpf_program *program);
+int attach_make(struct attachment *attachment, struct bpf_program *program, const struct dispatcher_program *joining);
 
 /* Takes the program off; nothing is redirected any more when it returns. */
 void attach_take_off(struct attachment *attachment);

@@ -217,6 +217,7 @@ static int predecessor_meet(struct dataplane *dp, const struct dataplane_options
 	}
 	if (pinned)
 		log_infox("instance %s: left behind by another version or with other limits, replaced", dp->instance);
+	attach_prune(dp->instance, NULL, 0);
 	pins_clear(dp->instance);
 	return getrandom(key, sizeof(*key), 0) == sizeof(*key) ? 0 : -1;
 }
@@ -313,7 +314,10 @@ err_unlocked:
 
 int dataplane_attach(struct dataplane *dp, unsigned interface)
 {
-	return attach_make(&dp->attachments[interface], dp->program->progs.sluice_xdp);
+	struct dispatcher_program joining = { .loaded = dp->program->obj };
+
+	joining.elf = sluice_xdp__elf_bytes(&joining.elf_len);
+	return attach_make(&dp->attachments[interface], dp->program->progs.sluice_xdp, &joining);
 }
 
 int dataplane_set_socket(struct dataplane *dp, unsigned interface, uint32_t queue, int socket_fd)
@@ -385,6 +389,8 @@ int dataplane_detach(const char *instance)
 
 	if (lock_fd < 0)
 		return lock_fd;
+	libbpf_set_print(log_libbpf);
+	attach_prune(instance, NULL, 0);
 	pins_remove(instance);
 	close(lock_fd);
 	return 0;
