@@ -440,6 +440,13 @@ relay_stop() {
 	return $status
 }
 
+# kill -9.
+relay_kill() {
+	kill -KILL "$relay_pid"
+	wait "$relay_pid" 2>/dev/null
+	relay_pid=""
+}
+
 # relay_restart <CONFIG
 relay_restart() {
 	relay_stop || bail "the relay stops"
@@ -464,6 +471,21 @@ relay_alive() {
 	[ -n "$DIRECT" ] || alive "$relay_pid"
 }
 
+# logged PATTERN: the relay said so.
+logged() {
+	grep -qE -- "$1" "$WORK/log/relay"
+}
+
+# refused PATTERN OPTION...: another relay, with this one's configuration, ends by itself and says so.
+refused() {
+	local pattern=$1 status=0
+
+	shift
+	in_ns relay timeout 10 "$RELAY" -f "$WORK/config.yaml" "$@" >"$WORK/log/refused" 2>&1 || status=$?
+	cat "$WORK/log/refused"
+	[ $status != 0 ] && [ $status -lt 124 ] && grep -qE -- "$pattern" "$WORK/log/refused"
+}
+
 # relay_counter NAME: its value now.
 relay_counter() {
 	"$RELAY" --counters -n "$INSTANCE" | awk -v name="$1" '$1 == name { n += $2 } END { printf "%d\n", n }'
@@ -478,6 +500,11 @@ relay_drops() {
 forwarded() {
 	"$RELAY" --counters -n "$INSTANCE" |
 		awk -v by="$1" '$1 == by "_to_backend_packets" || $1 == by "_to_client_packets" { n += $2 } END { printf "%d\n", n }'
+}
+
+# kernel_forwards_more PACKETS: it forwarded more than these to clients.
+kernel_forwards_more() {
+	[ "$(relay_counter kernel_to_client_packets)" -gt "$1" ]
 }
 
 # share_since KERNEL WORKER: percent of the packets since those counts that the kernel forwarded.

@@ -58,10 +58,6 @@ seen() {
 	bpftool -j map lookup name "seen_$1" key 0 0 0 0 | grep -oE '"value":[0-9]+}*$' | tr -cd '0-9'
 }
 
-logged() {
-	grep -qE -- "$1" "$WORK/log/relay"
-}
-
 both_answer() {
 	answers a6.test a.test && answers b.test b.test
 }
@@ -127,24 +123,11 @@ check "the kernel forwards it" test "$(forwarded kernel)" -gt 50
 
 # --- what is refused --------------------------------------------------------------------------------
 
-refused() {
-	local pattern=$1 status=0
-
-	shift
-	in_ns relay timeout 10 "$RELAY" -f "$WORK/config.yaml" "$@" >"$WORK/log/refused" 2>&1 || status=$?
-	cat "$WORK/log/refused"
-	[ $status != 0 ] && [ $status -lt 124 ] && grep -qE -- "$pattern" "$WORK/log/refused"
-}
-
 check "a second relay in the dispatcher is refused" \
 	refused "relay0: carries XDP program [0-9]+ already, another relay's" -i relay0 -n "$INSTANCE-2"
 check "that one left nothing" test ! -e "$PINS-2"
 
 # --- a successor ------------------------------------------------------------------------------------
-
-kernel_forwards_more() {
-	[ "$(relay_counter kernel_to_client_packets)" -gt "$1" ]
-}
 
 transfer_goes_on() {
 	wait_for "packets through XDP" 10 kernel_forwards_more $(($(relay_counter kernel_to_client_packets) + 30)) &&
@@ -153,12 +136,6 @@ transfer_goes_on() {
 
 ends_by_usr2() {
 	kill -USR2 "$relay_pid" && wait "$relay_pid"
-}
-
-killed() {
-	kill -KILL "$relay_pid"
-	wait "$relay_pid" 2>/dev/null
-	relay_pid=""
 }
 
 # A transfer that does not end.
@@ -185,7 +162,7 @@ check "the transfer goes on" transfer_goes_on
 # --- a crash ----------------------------------------------------------------------------------------
 
 send_others
-killed
+relay_kill
 check "after kill -9 all programs stay" all_there
 check "after kill -9 the transfer goes on" transfer_goes_on
 : >"$WORK/log/relay"
@@ -224,16 +201,16 @@ stops() {
 	relay_stop && nothing_of_ours
 }
 
-killed
+relay_kill
 : >"$WORK/log/relay"
 { relay_config kernel; echo 'limits: {sessions: 128}'; } | relay_start
 check "a start with other limits replaces the program" logged 'with other limits, replaced'
 check "each program is there once in the end" all_there
-killed
+relay_kill
 check "--detach takes out what a killed relay left, and leaves the others" detaches
 relay_config kernel | relay_start
 check "a relay starts after that" answers a.test a.test
-killed
+relay_kill
 RELAY_INTERFACES=relay0,relay2
 relay_config kernel | relay_start
 check "a start without an interface takes the program out there" carries relay1 xdp_pass
