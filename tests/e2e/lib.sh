@@ -18,6 +18,7 @@
 #
 #   BUILD=dir       the build to test (build)
 #   RELAY=file      another relay than BUILD's, e.g. one built with sanitizers
+#   PATIENCE=n      waits n times as long, for a slow machine (1)
 #   E2E_DIRECT=1    without a relay: the kernel forwards, names are the backends'
 #                   own addresses. Tells a broken peer from a broken relay.
 
@@ -38,6 +39,7 @@ RELAY=${RELAY:-$BUILD/sluice-relay}
 QUICGO=$BUILD/peers/quicgo
 PINS=/sys/fs/bpf/sluice/$INSTANCE
 RELAY_INTERFACES=relay0,relay1,relay2
+PATIENCE=${PATIENCE:-1}
 
 PORT=443             # where clients connect
 BACKEND_PORT=4433    # where backends listen: not the same, so that a relay which forgets a port shows
@@ -150,7 +152,7 @@ trap 'exit 143' TERM
 
 # wait_for DESCRIPTION SECONDS COMMAND...: polls until the command succeeds; fails, and says so, after SECONDS.
 wait_for() {
-	local what=$1 deadline=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000))
+	local what=$1 deadline=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000 * PATIENCE))
 
 	shift 2
 	until "$@" >/dev/null 2>&1; do
@@ -481,7 +483,7 @@ refused() {
 	local pattern=$1 status=0
 
 	shift
-	in_ns relay timeout 10 "$RELAY" -f "$WORK/config.yaml" "$@" >"$WORK/log/refused" 2>&1 || status=$?
+	in_ns relay timeout $((10 * PATIENCE)) "$RELAY" -f "$WORK/config.yaml" "$@" >"$WORK/log/refused" 2>&1 || status=$?
 	cat "$WORK/log/refused"
 	[ $status != 0 ] && [ $status -lt 124 ] && grep -qE -- "$pattern" "$WORK/log/refused"
 }

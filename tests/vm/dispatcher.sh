@@ -39,10 +39,12 @@ count_load() {
 	loader load -m native -P "$2" -n "count_$1" relay0 "$BUILD/xdp_count.bpf.o"
 }
 
+counters_load() {
+	count_load before 10 && count_load after 90
+}
+
 others_load() {
-	count_load before 10 && count_load after 90 &&
-		loader load -m skb -P 50 relay1 "$BUILD/xdp_pass.bpf.o" &&
-		others_alone
+	counters_load && loader load -m skb -P 50 relay1 "$BUILD/xdp_pass.bpf.o" && others_alone
 }
 
 others_alone() {
@@ -177,9 +179,13 @@ in_ns a tc qdisc del dev a0 root
 
 # --- the others come and go -------------------------------------------------------------------------
 
+# count_unload before|after
+count_unload() {
+	loader unload relay0 -i "$(loader status relay0 | awk -v name="count_$1" '$3 == name { print $4 }')"
+}
+
 unload_before() {
-	loader unload relay0 -i "$(loader status relay0 | awk '$3 == "count_before" { print $4 }')" &&
-		carries relay0 sluice_xdp count_after
+	count_unload before && carries relay0 sluice_xdp count_after
 }
 
 check "another program leaves" unload_before
@@ -206,6 +212,8 @@ relay_kill
 { relay_config kernel; echo 'limits: {sessions: 128}'; } | relay_start
 check "a start with other limits replaces the program" logged 'with other limits, replaced'
 check "each program is there once in the end" all_there
+check "SIGTERM takes it out, and leaves the others" stops
+relay_config kernel | relay_start
 relay_kill
 check "--detach takes out what a killed relay left, and leaves the others" detaches
 relay_config kernel | relay_start
@@ -215,7 +223,22 @@ RELAY_INTERFACES=relay0,relay2
 relay_config kernel | relay_start
 check "a start without an interface takes the program out there" carries relay1 xdp_pass
 check "and forwards" answers b.test b.test
-check "SIGTERM takes it out, and leaves the others" stops
+
+all_leave() {
+	count_unload before && count_unload after && carries relay0 sluice_xdp
+}
+
+stops_alone() {
+	relay_stop && ! xdp_attached relay0 && ! xdp_attached relay2 && [ ! -e "$PINS" ]
+}
+
+check "all others leave" all_leave
+relay_kill
+relay_config kernel | relay_start
+check "a successor in a dispatcher of its own" carries relay0 sluice_xdp
+check "and it forwards" answers b.test b.test
+check "SIGTERM leaves nothing there" stops_alone
+check "the others are loaded again" counters_load
 
 with_mode() {
 	relay_config kernel
