@@ -26,6 +26,7 @@ enum fast_path { FAST_PATH_KERNEL, FAST_PATH_USERSPACE };
 enum xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_GENERIC };
 enum busy_poll { BUSY_POLL_ADAPTIVE, BUSY_POLL_ALWAYS, BUSY_POLL_NEVER };
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_NEVER, ZERO_COPY_ALWAYS };
+enum dispatcher { DISPATCHER_AUTO, DISPATCHER_NEVER, DISPATCHER_ALWAYS };
 enum route_type { ROUTE_SIMPLE, ROUTE_AGONES };
 enum migration { MIGRATION_PATH, MIGRATION_PINNED };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
@@ -56,6 +57,7 @@ struct config_xdp {
 	enum busy_poll busy_poll;
 	unsigned workers;              /* 0: one per queue */
 	enum zero_copy zero_copy;
+	enum dispatcher dispatcher;
 };
 
 struct config_relay {

@@ -41,6 +41,21 @@ static void carried_look(const struct attachment *attachment, struct dispatcher_
 	dispatcher_look(ifindex, record_read(attachment->instance, ifindex), view);
 }
 
+/* The same, once a predecessor's link that was just unpinned is off the interface, which happens behind our back. */
+static void carried_await(const struct attachment *attachment, struct dispatcher_view *view)
+{
+	carried_look(attachment, view);
+	for (int i = 0; view->carried == CARRIED_PROGRAM && i < BUSY_RETRIES; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = BUSY_RETRY_MS * 1000000L }, NULL);
+		carried_look(attachment, view);
+	}
+}
+
+static const char *mode_name(bool generic)
+{
+	return generic ? "generic" : "native";
+}
+
 static int dispatcher_check(const struct attachment *attachment, const struct dispatcher_view *view)
 {
 	const char *name = attachment->interface.name;
@@ -50,9 +65,14 @@ static int dispatcher_check(const struct attachment *attachment, const struct di
 			   name, view->other_relay);
 		return -1;
 	}
+	if (attachment->dispatcher == ATTACH_ALONE) {
+		log_errorx("%s: carries XDP program %u already, a dispatcher, which xdp.dispatcher forbids to join",
+			   name, view->program);
+		return -1;
+	}
 	if (attachment->mode != ATTACH_AUTO && (attachment->mode == ATTACH_GENERIC) != view->generic) {
-		log_errorx("%s: carries XDP program %u already, a dispatcher in %s mode, which xdp.mode forbids to join",
-			   name, view->program, view->generic ? "generic" : "native");
+		log_errorx("%s: carries XDP program %u already, a dispatcher in %s mode, which xdp.mode forbids",
+			   name, view->program, mode_name(view->generic));
 		return -1;
 	}
 	return 0;
@@ -78,28 +98,13 @@ int attach_check(const struct attachment *attachment)
 
 /* --- by a link of our own --------------------------------------------------------------------------- */
 
-/* A predecessor's link that was just unpinned is taken off its interface behind our back: waited for. */
-static int link_create_patiently(uint32_t ifindex, int program_fd, unsigned flags)
-{
-	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
-	int fd = -1;
-
-	for (int i = 0; i < BUSY_RETRIES && fd < 0; i++) {
-		if (i)
-			nanosleep(&(struct timespec){ .tv_nsec = BUSY_RETRY_MS * 1000000L }, NULL);
-		fd = bpf_link_create(program_fd, (int)ifindex, BPF_XDP, &opts);
-		if (fd < 0 && errno != EBUSY)
-			break;
-	}
-	return fd;
-}
-
 /* A link of our own, pinned. NULL with errno set. */
 static struct bpf_link *link_make(const struct attachment *attachment, const struct bpf_program *program,
 				  unsigned flags)
 {
+	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
 	uint32_t ifindex = attachment->interface.ifindex;
-	int fd = link_create_patiently(ifindex, bpf_program__fd(program), flags);
+	int fd = bpf_link_create(bpf_program__fd(program), (int)ifindex, BPF_XDP, &opts);
 	char path[PIN_PATH_MAX];
 	int error;
 
@@ -161,27 +166,53 @@ static uint32_t record_write(const struct attachment *attachment, const struct d
 	return record_read(attachment->instance, ifindex);
 }
 
-static int join(struct attachment *attachment, const struct dispatcher_program *joining,
-		const struct dispatcher_view *view)
+/* As dispatcher_join, after a record. */
+static int join(struct attachment *attachment, bool generic, const struct dispatcher_program *joining, const char **why)
+{
+	uint32_t map_id = record_write(attachment, joining);
+	int replaced = -EIO;
+
+	*why = "what is needed to find the program again cannot be pinned";
+	if (map_id)
+		replaced = dispatcher_join(attachment->interface.ifindex, generic, joining, map_id, why);
+	attachment->joined = replaced >= 0;
+	return replaced;
+}
+
+/* The dispatcher that is there. */
+static int join_others(struct attachment *attachment, const struct dispatcher_program *joining,
+		       const struct dispatcher_view *view)
 {
 	const char *name = attachment->interface.name, *why;
-	uint32_t map_id = record_write(attachment, joining);
-	int replaced;
+	int replaced = join(attachment, view->generic, joining, &why);
 
-	if (!map_id) {
-		log_error("%s: XDP, what is needed to find the program again", name);
-		return -1;
-	}
-	replaced = dispatcher_join(attachment->interface.ifindex, joining, map_id, &why);
 	if (replaced < 0) {
 		log_errorx("%s: carries XDP program %u already, a dispatcher that cannot be joined: %s; "
 			   "detach it first (xdp-loader unload %s --all)", name, view->program, why, name);
 		return -1;
 	}
-	attachment->joined = true;
 	log_infox("%s: XDP attached, %s in the dispatcher of program %u, %s mode", name,
-		  replaced ? "in its predecessor's place" : "beside others", view->program,
-		  view->generic ? "generic" : "native");
+		  replaced ? "in its predecessor's place" : "beside others", view->program, mode_name(view->generic));
+	return 0;
+}
+
+/* A dispatcher of our own, where nothing is. */
+static int join_first(struct attachment *attachment, const struct dispatcher_program *joining)
+{
+	const char *name = attachment->interface.name, *why;
+	bool generic = attachment->mode == ATTACH_GENERIC;
+	int replaced = join(attachment, generic, joining, &why);
+
+	if (replaced < 0 && replaced != -EOPNOTSUPP && attachment->mode == ATTACH_AUTO) {
+		log_warnx("%s: XDP in native mode: %s; falling back to generic mode, which is slower", name, why);
+		generic = true;
+		replaced = join(attachment, generic, joining, &why);
+	}
+	if (replaced < 0) {
+		log_errorx("%s: no dispatcher can be put there, and xdp.dispatcher says always: %s", name, why);
+		return -1;
+	}
+	log_infox("%s: XDP attached, in a new dispatcher, %s mode", name, mode_name(generic));
 	return 0;
 }
 
@@ -211,10 +242,14 @@ int attach_make(struct attachment *attachment, struct bpf_program *program, cons
 	struct dispatcher_view view;
 
 	attachment->link = link_adopt(attachment, program);
+	if (attachment->link && attachment->dispatcher == ATTACH_DISPATCHED)
+		log_warnx("%s: XDP stays without a dispatcher until the relay was ended by SIGTERM", name);
 	if (!attachment->link) {
-		carried_look(attachment, &view);
+		carried_await(attachment, &view);
 		if (view.carried == CARRIED_DISPATCHER)
-			return join(attachment, joining, &view);
+			return join_others(attachment, joining, &view);
+		if (attachment->dispatcher == ATTACH_DISPATCHED)
+			return join_first(attachment, joining);
 		attachment->link = link_attach(attachment, program, &how);
 	}
 	if (!attachment->link) {

@@ -5,7 +5,7 @@
  *
  * By a link of our own, pinned: it holds the interface, outlives the process
  * and takes a successor's program in one step. Where libxdp's dispatcher is
- * already, as one program more in that (dispatcher.h).
+ * already or is asked for, as one program in that (dispatcher.h).
  */
 #ifndef SLUICE_ATTACH_H
 #define SLUICE_ATTACH_H
@@ -17,6 +17,7 @@
 #include "dispatcher.h"
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
+enum attach_dispatcher { ATTACH_JOIN, ATTACH_ALONE, ATTACH_DISPATCHED }; /* if there is one; never; always */
 
 struct attach_interface {
 	uint32_t ifindex;
@@ -27,6 +28,7 @@ struct attachment {
 	const char *instance;
 	struct attach_interface interface;
 	enum attach_mode mode;
+	enum attach_dispatcher dispatcher;
 	struct bpf_link *link; /* NULL: not attached, or */
 	bool joined;           /* in a dispatcher */
 };

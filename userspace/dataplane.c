@@ -289,6 +289,7 @@ struct dataplane *dataplane_open(const struct dataplane_options *options, struct
 			.instance = dp->instance,
 			.interface = options->interfaces[dp->interface_count],
 			.mode = options->mode,
+			.dispatcher = options->dispatcher,
 		};
 	if (instance_lock(dp) < 0)
 		goto err_unlocked;

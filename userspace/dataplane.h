@@ -22,6 +22,7 @@ struct dataplane_options {
 	const struct attach_interface *interfaces;
 	unsigned interface_count;
 	enum attach_mode mode;
+	enum attach_dispatcher dispatcher;
 	uint32_t sessions;               /* limits.sessions */
 	uint32_t backends;
 	uint32_t frame_len_max;          /* bytes; longer frames are dropped by the program */

@@ -108,7 +108,7 @@ static int take_out(uint32_t ifindex, uint32_t map_id, uint32_t kept, const char
 	xdp_multiprog__close(multiprog);
 	if (error) {
 		*why = words_of(error);
-		return -1;
+		return error;
 	}
 	return count;
 }
@@ -133,47 +133,57 @@ static struct bpf_object *object_open(const struct dispatcher_program *program)
 	return object;
 }
 
-/* The ID of the program that was added; 0 and *why. */
-static uint32_t add(uint32_t ifindex, struct bpf_object *object, const char **why)
+/* Where the kernel allows no dispatcher, libxdp puts a program on a free interface without one. */
+static bool is_dispatched(uint32_t ifindex)
 {
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = object, .prog_name = PROGRAM_NAME);
 	struct xdp_multiprog *multiprog = multiprog_get(ifindex);
-	struct xdp_program *program = xdp_program__create(&opts);
-	int error = (int)libxdp_get_error(program);
-	uint32_t id = 0;
+	bool dispatched = multiprog && !xdp_multiprog__is_legacy(multiprog);
 
-	if (error || !multiprog) {
-		*why = words_of(error ? error : -ENOENT);
-	} else {
-		xdp_program__set_run_prio(program, DISPATCHER_PRIORITY);
-		xdp_program__set_chain_call_enabled(program, XDP_PASS, true); /* what is not ours is others' */
-		error = xdp_program__attach(program, (int)ifindex, xdp_multiprog__attach_mode(multiprog), 0);
-		if (error)
-			*why = words_of(error);
-		else
-			id = xdp_program__id(program);
-	}
-	if (!libxdp_get_error(program))
-		xdp_program__close(program);
 	xdp_multiprog__close(multiprog);
-	return id;
+	return dispatched;
 }
 
-int dispatcher_join(uint32_t ifindex, const struct dispatcher_program *program, uint32_t map_id, const char **why)
+/* *id: of the program that was added. 0 or -errno and *why. */
+static int add(uint32_t ifindex, enum xdp_attach_mode mode, struct bpf_object *object, uint32_t *id, const char **why)
+{
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = object, .prog_name = PROGRAM_NAME);
+	struct xdp_program *program = xdp_program__create(&opts);
+	int error = (int)libxdp_get_error(program);
+
+	if (error) {
+		*why = words_of(error);
+		return error;
+	}
+	xdp_program__set_run_prio(program, RUN_PRIORITY);
+	xdp_program__set_chain_call_enabled(program, XDP_PASS, true); /* what is not ours is others' */
+	error = xdp_program__attach(program, (int)ifindex, mode, 0);
+	if (!error && !is_dispatched(ifindex)) {
+		xdp_program__detach(program, (int)ifindex, mode, 0);
+		error = -EOPNOTSUPP;
+	}
+	if (error)
+		*why = words_of(error);
+	*id = xdp_program__id(program);
+	xdp_program__close(program);
+	return error;
+}
+
+int dispatcher_join(uint32_t ifindex, bool generic, const struct dispatcher_program *program, uint32_t map_id,
+		    const char **why)
 {
 	struct bpf_object *object = object_open(program);
+	int error, replaced;
 	uint32_t id;
-	int replaced;
 
 	if (!object) {
 		*why = "no second program can be made";
-		return -1;
+		return -ENOMEM;
 	}
 	words_begin();
-	id = add(ifindex, object, why);
+	error = add(ifindex, generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, object, &id, why);
 	bpf_object__close(object);
-	if (!id)
-		return -1;
+	if (error)
+		return error;
 	replaced = take_out(ifindex, map_id, id, why);
 	if (replaced < 0)
 		log_warnx("libxdp's dispatcher: a predecessor's program stays beside ours: %s", *why);

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 /* Filters and counters (libxdp's default is 50) come before us: we take packets away from those behind us. */
-enum { DISPATCHER_PRIORITY = 60 };
+enum { RUN_PRIORITY = 60 };
 
 enum dispatcher_carried {
 	CARRIED_NOTHING,
@@ -44,13 +44,15 @@ struct dispatcher_program {
 void dispatcher_look(uint32_t ifindex, uint32_t map_id, struct dispatcher_view *view);
 
 /*
- * Adds the program, in the dispatcher's own mode, and then takes its
- * predecessors of the same instance out. How many those were, or -1 and in
- * *why the reason in libxdp's words (valid until the next call).
+ * Adds the program to the dispatcher, whose mode must be the same, or puts a
+ * new one where nothing is; then takes its predecessors of the same instance
+ * out. How many those were; or -errno, and in *why the reason in libxdp's
+ * words, valid until the next call. -EOPNOTSUPP: the kernel allows none.
  */
-int dispatcher_join(uint32_t ifindex, const struct dispatcher_program *program, uint32_t map_id, const char **why);
+int dispatcher_join(uint32_t ifindex, bool generic, const struct dispatcher_program *program, uint32_t map_id,
+		    const char **why);
 
-/* Takes the instance's programs out; the others stay. How many those were, or -1 and *why. */
+/* Takes the instance's programs out; the others stay. How many those were, or -errno and *why. */
 int dispatcher_leave(uint32_t ifindex, uint32_t map_id, const char **why);
 
 #endif

@@ -85,11 +85,17 @@ static int dataplane_start(struct relay *relay, const struct relay_options *opti
 		[XDP_MODE_NATIVE] = ATTACH_NATIVE,
 		[XDP_MODE_GENERIC] = ATTACH_GENERIC,
 	};
+	static const enum attach_dispatcher dispatchers[] = {
+		[DISPATCHER_AUTO] = ATTACH_JOIN,
+		[DISPATCHER_NEVER] = ATTACH_ALONE,
+		[DISPATCHER_ALWAYS] = ATTACH_DISPATCHED,
+	};
 	struct dataplane_options dataplane = {
 		.instance = options->instance,
 		.interfaces = interfaces,
 		.interface_count = relay->interface_count,
 		.mode = modes[options->config->xdp.mode],
+		.dispatcher = dispatchers[options->config->xdp.dispatcher],
 		.sessions = options->config->limits.sessions,
 		.backends = BACKEND_SLOTS,
 		.frame_len_max = chunk_bytes(relay) - FRAME_HEADROOM,

@@ -189,7 +189,6 @@ unload_before() {
 }
 
 check "another program leaves" unload_before
-check "the relay forwards" answers a.test a.test
 check "and comes back" count_load before 10
 check "the relay forwards still" answers a.test a.test
 
@@ -222,7 +221,6 @@ relay_kill
 RELAY_INTERFACES=relay0,relay2
 relay_config kernel | relay_start
 check "a start without an interface takes the program out there" carries relay1 xdp_pass
-check "and forwards" answers b.test b.test
 
 all_leave() {
 	count_unload before && count_unload after && carries relay0 sluice_xdp
@@ -240,13 +238,30 @@ check "and it forwards" answers b.test b.test
 check "SIGTERM leaves nothing there" stops_alone
 check "the others are loaded again" counters_load
 
-with_mode() {
+# --- what the configuration says --------------------------------------------------------------------
+
+# with_xdp KEY: VALUE
+with_xdp() {
 	relay_config kernel
-	echo "xdp: {mode: $1}"
+	echo "xdp: {$1}"
 }
 
-with_mode generic >"$WORK/config.yaml"
-check "xdp.mode forbids a dispatcher of another mode" refused 'relay0: .* in native mode, which xdp.mode forbids' -i relay0
+RELAY_INTERFACES=relay2
+: >"$WORK/log/relay"
+with_xdp 'dispatcher: always' | relay_start
+check "xdp.dispatcher: always puts one where none is" logged 'relay2: XDP attached, in a new dispatcher, native mode'
+check "others can join it" loader load -m native -P 50 relay2 "$BUILD/xdp_pass.bpf.o"
+check "both are there" carries relay2 xdp_pass sluice_xdp
+check "a relay that ends leaves the other" relay_stop
+check "which is alone" carries relay2 xdp_pass
+loader unload relay2 --all
+with_xdp 'dispatcher: never' >"$WORK/config.yaml"
+check "xdp.dispatcher: never refuses one" refused 'relay0: .* a dispatcher, which xdp.dispatcher forbids' -i relay0
+with_xdp 'mode: generic' >"$WORK/config.yaml"
+check "xdp.mode forbids one of another mode" refused 'relay0: .* in native mode, which xdp.mode forbids' -i relay0
+
+# --- what cannot be ---------------------------------------------------------------------------------
+
 relay_config kernel >"$WORK/config.yaml"
 export LIBXDP_OBJECT_PATH=$WORK
 check "where joining fails, libxdp's words say why" \
