@@ -61,14 +61,17 @@ kernel_get() {
 	local name
 
 	name=$(kernel_name)
-	[ -n "$name" ] || die "apt knows no linux-image-cloud-$arch (apt-get update)"
 	kernel=$work/$name
-	[ ! -e "$kernel/complete" ] || return 0
-	echo "# downloading $name"
-	# A list of packages that is out of date leads nowhere.
-	download "$name" || { apt-get update -q && name=$(kernel_name) && kernel=$work/$name && download "$name"; } ||
-		die "$name cannot be downloaded"
-	rm -rf "$kernel"
+	[ -z "$name" ] || [ ! -e "$kernel/complete" ] || return 0
+	echo "# downloading ${name:-the kernel}"
+	# A list of packages that is out of date, or not there, leads nowhere.
+	if [ -z "$name" ] || ! download "$name"; then
+		apt-get update -q
+		name=$(kernel_name)
+		kernel=$work/$name
+		[ -n "$name" ] && download "$name" || die "${name:-linux-image-cloud-$arch} cannot be downloaded"
+	fi
+	rm -rf "$work"/linux-image-*
 	dpkg -x "$work/download/"*.deb "$kernel" || die "$name cannot be unpacked"
 	rm -rf "$work/download"
 	touch "$kernel/complete"
