@@ -193,7 +193,7 @@ group_e2e() {
 
 group_vm() {
 	build vm all xdp-tests netns-tests "$build/xdp_pass.bpf.o" "$build/xdp_count.bpf.o" || return
-	run vm debian_kernel 330 tests/vm/run.sh
+	run vm debian_kernel 600 tests/vm/run.sh
 }
 
 # What the tests could leave behind, one a line.

@@ -14,7 +14,7 @@
 # there is no kernel to be had), 77 where there is no QEMU.
 #
 #   BUILD=dir       the build to test (build)
-#   VM_SECONDS=n    how long the machine may take (280)
+#   VM_SECONDS=n    how long the machine may take (560)
 set -uo pipefail
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -119,7 +119,7 @@ tests="60 build/tests/test_xdp
 	60 env NOT_TESTS=no_half_entry* build/tests/test_xdp_cids
 	60 env ONLY_TESTS=managed_flag* build/tests/test_nexthop
 	60 env ONLY_TESTS=nexthop_objects* build/tests/test_nexthop_routes
-	220 env PATIENCE=4 tests/vm/dispatcher.sh"
+	450 env PATIENCE=10 tests/vm/dispatcher.sh"
 
 put_tests() {
 	local name
@@ -162,7 +162,7 @@ initramfs_make() {
 
 # One processor of an old kind costs least to emulate. Expedited: nobody waits for RCU's leisure.
 machine_run() {
-	timeout -k 5 "${VM_SECONDS:-280}" "$qemu" -machine pc,accel=tcg -cpu Nehalem,+aes,+pclmulqdq,+rdrand -m 1536 \
+	timeout -k 5 "${VM_SECONDS:-560}" "$qemu" -machine pc,accel=tcg -cpu Nehalem,+aes,+pclmulqdq,+rdrand -m 1536 \
 		-nodefaults -display none -no-reboot -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initramfs" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off rcupdate.rcu_expedited=1" \
 		-serial "file:$work/console" -serial "file:$work/output" </dev/null >"$work/qemu" 2>&1 &
