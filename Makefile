@@ -1,7 +1,7 @@
 # sluice: `make demo` and `make check` (as root, on Debian 12) do everything, installing what they need.
 #
 #   make            builds sluice-relay, sluice-control, sluice-inspect and the XDP program
-#   make check      every test: units, the same under sanitizers, XDP program, end to end
+#   make check      every test: units, the same under sanitizers, XDP program, end to end, Debian's kernel in QEMU
 #   make demo       two real QUIC servers behind the relay, a real client, in network namespaces
 #   make fuzz       each fuzz target for FUZZ_SECONDS under libFuzzer
 #   make install    to $(DESTDIR)$(PREFIX)
@@ -44,7 +44,7 @@ NETNS_TESTS := $(patsubst tests/netns/%.c,$(BUILD)/tests/%,$(wildcard tests/netn
 REPLAYS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/replay_%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all deps tests c-peers check check-unit check-sanitize check-xdp check-netns netns-tests check-e2e demo fuzz install clean
+.PHONY: all deps tests c-peers check check-unit check-sanitize check-xdp check-netns netns-tests check-e2e check-vm demo fuzz install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -143,6 +143,8 @@ check-xdp: $(XDP_TESTS)
 	scripts/check.sh xdp
 check-e2e: all
 	scripts/check.sh e2e
+check-vm: all
+	scripts/check.sh vm
 xdp-tests: $(XDP_TESTS)
 check-netns: $(NETNS_TESTS)
 	scripts/check.sh netns

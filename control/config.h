@@ -27,6 +27,7 @@ enum fast_path { FAST_PATH_KERNEL, FAST_PATH_USERSPACE };
 enum xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_GENERIC };
 enum busy_poll { BUSY_POLL_ADAPTIVE, BUSY_POLL_ALWAYS, BUSY_POLL_NEVER };
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_NEVER, ZERO_COPY_ALWAYS };
+enum dispatcher { DISPATCHER_AUTO, DISPATCHER_NEVER, DISPATCHER_ALWAYS };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 
@@ -52,6 +53,7 @@ struct config_xdp {
 	enum busy_poll busy_poll;
 	unsigned workers;              /* 0: one per queue */
 	enum zero_copy zero_copy;
+	enum dispatcher dispatcher;
 };
 
 struct config_relay {

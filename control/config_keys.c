@@ -53,6 +53,8 @@ static const char *const busy_polls[] = {
 	[BUSY_POLL_ADAPTIVE] = "adaptive", [BUSY_POLL_ALWAYS] = "always", [BUSY_POLL_NEVER] = "never", NULL };
 static const char *const zero_copies[] = {
 	[ZERO_COPY_AUTO] = "auto", [ZERO_COPY_NEVER] = "never", [ZERO_COPY_ALWAYS] = "always", NULL };
+static const char *const dispatchers[] = {
+	[DISPATCHER_AUTO] = "auto", [DISPATCHER_NEVER] = "never", [DISPATCHER_ALWAYS] = "always", NULL };
 static const char *const route_types[] = {
 	[ROUTE_SIMPLE] = "simple", [ROUTE_AGONES] = "agones", NULL };
 static const char *const migrations[] = {
@@ -93,6 +95,7 @@ static const struct config_key xdp_keys[] = {
 	CHOICE("busy_poll", CONFIG(xdp.busy_poll), busy_polls, BUSY_POLL_ADAPTIVE),
 	NUMBER("workers", CONFIG(xdp.workers), 0, WORKERS_MAX, 0),
 	CHOICE("zero_copy", CONFIG(xdp.zero_copy), zero_copies, ZERO_COPY_AUTO),
+	CHOICE("dispatcher", CONFIG(xdp.dispatcher), dispatchers, DISPATCHER_AUTO),
 };
 static const struct config_mapping xdp_mapping = MAPPING(xdp_keys, NULL);
 

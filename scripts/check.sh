@@ -10,6 +10,7 @@
 #   xdp         tests/xdp: the XDP program through BPF_PROG_TEST_RUN (root)
 #   netns       tests/netns: programs that need network namespaces of their own (root)
 #   e2e         tests/e2e: real peers through the relay (root); e2e/NAME runs one
+#   vm          tests/vm: xdp, some of netns, and the relay beside other XDP programs on Debian 12's kernel, in QEMU
 #
 # Builds what it runs. The output of each test is in BUILD/check/GROUP.NAME.log,
 # and is shown where one fails. After the groups, that nothing was left behind
@@ -190,6 +191,11 @@ group_e2e() {
 	done
 }
 
+group_vm() {
+	build vm all xdp-tests netns-tests "$build/xdp_pass.bpf.o" "$build/xdp_count.bpf.o" || return
+	run vm debian_kernel 600 tests/vm/run.sh
+}
+
 # What the tests could leave behind, one a line.
 standing() {
 	find /run/netns /etc/netns /sys/fs/bpf/sluice /sys/class/net -mindepth 1 -maxdepth 1 2>/dev/null
@@ -247,12 +253,12 @@ summary() {
 }
 
 groups=("$@")
-[ $# -gt 0 ] || groups=(unit sanitize xdp netns e2e)
+[ $# -gt 0 ] || groups=(unit sanitize xdp netns e2e vm)
 for group in "${groups[@]}"; do
 	case $group in
-	unit | sanitize | xdp | netns | e2e | e2e/*) ;;
+	unit | sanitize | xdp | netns | e2e | e2e/* | vm) ;;
 	*)
-		echo "check: unknown group '$group': must be unit, sanitize, xdp, netns, e2e or e2e/NAME" >&2
+		echo "check: unknown group '$group': must be unit, sanitize, xdp, netns, e2e, e2e/NAME or vm" >&2
 		exit 2
 		;;
 	esac

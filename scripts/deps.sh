@@ -7,7 +7,7 @@
 #   scripts/deps.sh build      what `make` needs
 #   scripts/deps.sh run        what running a relay and its testbed needs
 #   scripts/deps.sh demo       build, run, and the demo's QUIC client and server
-#   scripts/deps.sh test       all of it: `make check` also needs a browser, caddy and quic-go
+#   scripts/deps.sh test       all of it: `make check` also needs a browser, caddy, quic-go and QEMU
 #
 # Starts no service: the packages of caddy, prometheus and redis would start their servers, so everything is
 # installed under a policy-rc.d that forbids it (an existing one is kept).
@@ -20,7 +20,8 @@ RUN_SET="iproute2 ethtool tcpdump procps util-linux"
 DEMO_SET="ngtcp2-client ngtcp2-server openssl"
 TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl jq python3 libclang-rt-14-dev
 	prometheus redis-server redis-tools
-	iputils-ping libngtcp2-dev libngtcp2-crypto-gnutls-dev libnghttp3-dev libgnutls28-dev nettle-dev"
+	iputils-ping libngtcp2-dev libngtcp2-crypto-gnutls-dev libnghttp3-dev libgnutls28-dev nettle-dev
+	qemu-system-x86 xdp-tools busybox-static cpio"
 
 wanted=""
 for set in "${@:-test}"; do

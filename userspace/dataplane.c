@@ -5,21 +5,19 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/if_link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "pins.h"
 #include "sluice_xdp.skel.h"
 
-enum { MAPPINGS_MAX = 16, BUSY_RETRIES = 100, BUSY_RETRY_MS = 20 };
+enum { MAPPINGS_MAX = 16 };
 
 struct dataplane {
 	struct sluice_xdp *program;
@@ -27,9 +25,7 @@ struct dataplane {
 	void (*report)(void *context, const struct cid_report *report);
 	void *report_context;
 	char instance[65];
-	enum dataplane_mode mode;
-	struct dataplane_interface interfaces[INTERFACES_MAX];
-	struct bpf_link *links[INTERFACES_MAX];
+	struct attachment attachments[INTERFACES_MAX];
 	unsigned interface_count;
 	int lock_fd;                     /* the instance's directory, locked */
 	struct {
@@ -71,21 +67,12 @@ static int instance_lock(struct dataplane *dp)
 	return -1;
 }
 
-/* Another's XDP program would be in the way: told before anything is attached. */
+/* Told before anything is attached. */
 static int interfaces_are_free(const struct dataplane *dp)
 {
-	for (unsigned i = 0; i < dp->interface_count; i++) {
-		char path[PIN_PATH_MAX];
-		uint32_t other = 0;
-
-		pins_link_path(path, dp->instance, dp->interfaces[i].ifindex);
-		if (access(path, F_OK) == 0 ||
-		    bpf_xdp_query_id((int)dp->interfaces[i].ifindex, 0, &other) < 0 || !other)
-			continue;
-		log_errorx("%s: carries XDP program %u already: another relay's, or detach it first (bpftool net)",
-			   dp->interfaces[i].name, other);
-		return -1;
-	}
+	for (unsigned i = 0; i < dp->interface_count; i++)
+		if (attach_check(&dp->attachments[i]) < 0)
+			return -1;
 	return 0;
 }
 
@@ -230,24 +217,23 @@ static int predecessor_meet(struct dataplane *dp, const struct dataplane_options
 	}
 	if (pinned)
 		log_infox("instance %s: left behind by another version or with other limits, replaced", dp->instance);
+	attach_prune(dp->instance, NULL, 0);
 	pins_clear(dp->instance);
 	return getrandom(key, sizeof(*key), 0) == sizeof(*key) ? 0 : -1;
 }
 
 static int interfaces_fill(struct dataplane *dp)
 {
-	uint32_t ifindexes[INTERFACES_MAX], key;
+	uint32_t key;
 
 	/* A predecessor's, at other slots or not among ours any more. */
 	for (uint32_t i = 0; i < INTERFACES_MAX; i++)
 		bpf_map_delete_elem(bpf_map__fd(dp->program->maps.devices), &i);
 	while (bpf_map_get_next_key(bpf_map__fd(dp->program->maps.interfaces), NULL, &key) == 0)
 		bpf_map_delete_elem(bpf_map__fd(dp->program->maps.interfaces), &key);
-	for (uint32_t i = 0; i < dp->interface_count; i++)
-		ifindexes[i] = dp->interfaces[i].ifindex;
-	pins_prune_links(dp->instance, ifindexes, dp->interface_count);
+	attach_prune(dp->instance, dp->attachments, dp->interface_count);
 	for (uint32_t i = 0; i < dp->interface_count; i++) {
-		uint32_t ifindex = dp->interfaces[i].ifindex;
+		uint32_t ifindex = dp->attachments[i].interface.ifindex;
 
 		if (bpf_map_update_elem(bpf_map__fd(dp->program->maps.interfaces), &ifindex, &i, BPF_ANY) < 0 ||
 		    bpf_map_update_elem(bpf_map__fd(dp->program->maps.devices), &i, &ifindex, BPF_ANY) < 0)
@@ -298,9 +284,13 @@ struct dataplane *dataplane_open(const struct dataplane_options *options, struct
 		return NULL;
 	libbpf_set_print(log_libbpf);
 	snprintf(dp->instance, sizeof(dp->instance), "%s", options->instance);
-	dp->mode = options->mode;
-	memcpy(dp->interfaces, options->interfaces, options->interface_count * sizeof(dp->interfaces[0]));
-	dp->interface_count = options->interface_count;
+	for (; dp->interface_count < options->interface_count; dp->interface_count++)
+		dp->attachments[dp->interface_count] = (struct attachment){
+			.instance = dp->instance,
+			.interface = options->interfaces[dp->interface_count],
+			.mode = options->mode,
+			.dispatcher = options->dispatcher,
+		};
 	if (instance_lock(dp) < 0)
 		goto err_unlocked;
 	if (interfaces_are_free(dp) < 0)
@@ -323,96 +313,19 @@ err_unlocked:
 	return NULL;
 }
 
-/* --- attaching ------------------------------------------------------------------------------------ */
-
-/* A predecessor's link that was just unpinned is taken off its interface behind our back: waited for. */
-static int link_create_patiently(const struct dataplane *dp, uint32_t ifindex, unsigned flags)
-{
-	DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
-	int program_fd = bpf_program__fd(dp->program->progs.sluice_xdp), fd = -1;
-
-	for (int i = 0; i < BUSY_RETRIES && fd < 0; i++) {
-		if (i)
-			nanosleep(&(struct timespec){ .tv_nsec = BUSY_RETRY_MS * 1000000L }, NULL);
-		fd = bpf_link_create(program_fd, (int)ifindex, BPF_XDP, &opts);
-		if (fd < 0 && errno != EBUSY)
-			break;
-	}
-	return fd;
-}
-
-/* A link of our own, pinned. NULL with errno set. */
-static struct bpf_link *link_make(struct dataplane *dp, unsigned interface, unsigned flags)
-{
-	uint32_t ifindex = dp->interfaces[interface].ifindex;
-	int fd = link_create_patiently(dp, ifindex, flags);
-	char path[PIN_PATH_MAX];
-	int error;
-
-	if (fd < 0)
-		return NULL;
-	pins_link_path(path, dp->instance, ifindex);
-	error = bpf_obj_pin(fd, path) < 0 ? errno : 0;
-	close(fd);
-	errno = error;
-	return error ? NULL : bpf_link__open(path);
-}
-
-/* The link that a predecessor left, now with our program; no packet meets neither. NULL: there is none that works. */
-static struct bpf_link *link_adopt(struct dataplane *dp, unsigned interface)
-{
-	char path[PIN_PATH_MAX];
-	struct bpf_link *link;
-
-	pins_link_path(path, dp->instance, dp->interfaces[interface].ifindex);
-	link = bpf_link__open(path);
-	if (!link)
-		return NULL;
-	if (bpf_link__update_program(link, dp->program->progs.sluice_xdp) == 0)
-		return link;
-	/* Its interface went and came back under the same number. */
-	bpf_link__destroy(link);
-	unlink(path);
-	return NULL;
-}
-
-static struct bpf_link *link_attach(struct dataplane *dp, unsigned interface, const char **how)
-{
-	struct bpf_link *link = link_adopt(dp, interface);
-
-	*how = "in its predecessor's place";
-	if (link)
-		return link;
-	*how = "native mode";
-	if (dp->mode != DATAPLANE_GENERIC) {
-		link = link_make(dp, interface, XDP_FLAGS_DRV_MODE);
-		if (link || dp->mode == DATAPLANE_NATIVE)
-			return link;
-		log_warn("%s: XDP in native mode; falling back to generic mode, which is slower",
-			 dp->interfaces[interface].name);
-	}
-	*how = "generic mode";
-	return link_make(dp, interface, XDP_FLAGS_SKB_MODE);
-}
-
 int dataplane_attach(struct dataplane *dp, unsigned interface)
 {
-	const char *name = dp->interfaces[interface].name, *how;
+	struct dispatcher_program joining = { .loaded = dp->program->obj };
 
-	dp->links[interface] = link_attach(dp, interface, &how);
-	if (!dp->links[interface]) {
-		log_error("%s: XDP, %s", name, how);
-		return -1;
-	}
-	log_infox("%s: XDP attached, %s", name, how);
-	return 0;
+	joining.elf = sluice_xdp__elf_bytes(&joining.elf_len);
+	return attach_make(&dp->attachments[interface], dp->program->progs.sluice_xdp, &joining);
 }
 
 bool dataplane_is_native(const struct dataplane *dp, unsigned interface)
 {
 	DECLARE_LIBBPF_OPTS(bpf_xdp_query_opts, opts);
 
-	return bpf_xdp_query((int)dp->interfaces[interface].ifindex, 0, &opts) == 0 && opts.drv_prog_id != 0;
+	return bpf_xdp_query((int)dp->attachments[interface].interface.ifindex, 0, &opts) == 0 && opts.drv_prog_id != 0;
 }
 
 int dataplane_set_socket(struct dataplane *dp, unsigned interface, uint32_t queue, int socket_fd)
@@ -448,13 +361,8 @@ int dataplane_map_reader(const struct dataplane *dp, const char *map, bool mappe
 
 void dataplane_detach_all(struct dataplane *dp)
 {
-	for (unsigned i = 0; i < dp->interface_count; i++) {
-		if (!dp->links[i])
-			continue;
-		bpf_link__detach(dp->links[i]);
-		bpf_link__destroy(dp->links[i]);
-		dp->links[i] = NULL;
-	}
+	for (unsigned i = 0; i < dp->interface_count; i++)
+		attach_take_off(&dp->attachments[i]);
 }
 
 void dataplane_leave(struct dataplane *dp)
@@ -462,8 +370,7 @@ void dataplane_leave(struct dataplane *dp)
 	if (!dp)
 		return;
 	for (unsigned i = 0; i < dp->interface_count; i++)
-		if (dp->links[i])
-			bpf_link__destroy(dp->links[i]); /* pinned: it only forgets */
+		attach_leave(&dp->attachments[i]);
 	if (dp->globals && dp->predecessor_features && !dp->globals->features)
 		__atomic_store_n(&dp->globals->features, dp->predecessor_features, __ATOMIC_RELAXED);
 	ring_buffer__free(dp->reports);
@@ -490,6 +397,8 @@ int dataplane_detach(const char *instance)
 
 	if (lock_fd < 0)
 		return lock_fd;
+	libbpf_set_print(log_libbpf);
+	attach_prune(instance, NULL, 0);
 	pins_remove(instance);
 	close(lock_fd);
 	return 0;

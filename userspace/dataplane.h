@@ -10,25 +10,19 @@
 #ifndef SLUICE_DATAPLANE_H
 #define SLUICE_DATAPLANE_H
 
-#include <net/if.h>
 #include <stdbool.h>
 
+#include "attach.h"
 #include "state.h"
 
 struct dataplane;
 
-struct dataplane_interface {
-	uint32_t ifindex;
-	char name[IF_NAMESIZE];
-};
-
-enum dataplane_mode { DATAPLANE_AUTO, DATAPLANE_NATIVE, DATAPLANE_GENERIC };
-
 struct dataplane_options {
 	const char *instance;            /* [A-Za-z0-9_.-], not starting with a dot */
-	const struct dataplane_interface *interfaces;
+	const struct attach_interface *interfaces;
 	unsigned interface_count;
-	enum dataplane_mode mode;
+	enum attach_mode mode;
+	enum attach_dispatcher dispatcher;
 	uint32_t sessions;               /* limits.sessions */
 	uint32_t backends;
 	uint32_t frame_len_max;          /* bytes; longer frames are dropped by the program */
@@ -43,11 +37,7 @@ struct dataplane_options {
  */
 struct dataplane *dataplane_open(const struct dataplane_options *options, struct state *state, bool *adopted);
 
-/*
- * Attaches the program to one interface (slot in options->interfaces), native
- * or generic as the mode says, or puts it in the place of a predecessor's;
- * logs which. 0 or -1 after a line in the log.
- */
+/* attach_make for one interface (slot in options->interfaces). */
 int dataplane_attach(struct dataplane *dataplane, unsigned interface);
 
 /* While attached: the program runs in the driver; false: in generic mode. */

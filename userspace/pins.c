@@ -33,11 +33,11 @@ void pins_path(char path[static PIN_PATH_MAX], const char *instance, const char 
 	snprintf(path, PIN_PATH_MAX, PINS_BPFFS "/sluice/%s%s%s", instance, name ? "/" : "", name ? name : "");
 }
 
-void pins_link_path(char path[static PIN_PATH_MAX], const char *instance, unsigned ifindex)
+void pins_interface_path(char path[static PIN_PATH_MAX], const char *instance, const char *kind, unsigned ifindex)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "link-%u", ifindex);
+	snprintf(name, sizeof(name), "%s-%u", kind, ifindex);
 	pins_path(path, instance, name);
 }
 
@@ -131,8 +131,10 @@ void pins_remove(const char *instance)
 	pins_release(instance);
 }
 
-void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned count)
+void pins_each_interface(const char *instance, const char *kind, void (*each)(const void *context, unsigned ifindex),
+			 const void *context)
 {
+	size_t len = strlen(kind);
 	char path[PIN_PATH_MAX];
 	struct dirent *entry;
 	DIR *directory;
@@ -142,14 +144,10 @@ void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned 
 	if (!directory)
 		return;
 	while ((entry = readdir(directory))) {
-		unsigned ifindex, i = 0;
+		unsigned ifindex;
 
-		if (sscanf(entry->d_name, "link-%u", &ifindex) != 1)
-			continue;
-		while (i < count && ifindexes[i] != ifindex)
-			i++;
-		if (i == count)
-			unlinkat(dirfd(directory), entry->d_name, 0);
+		if (strncmp(entry->d_name, kind, len) == 0 && sscanf(entry->d_name + len, "-%u", &ifindex) == 1)
+			each(context, ifindex);
 	}
 	closedir(directory);
 }

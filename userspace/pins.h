@@ -29,11 +29,15 @@ int pins_lock(const char *instance);
 /* The same for an instance that is there already; else -ENOENT. */
 int pins_lock_existing(const char *instance);
 
-/* Unpins the links of interfaces that are not among these: their XDP programs go. */
-void pins_prune_links(const char *instance, const unsigned *ifindexes, unsigned count);
+/* What is pinned for an interface, as "<kind>-<ifindex>". */
+#define PIN_LINK       "link"       /* of the XDP program */
+#define PIN_DISPATCHER "dispatcher" /* a map: an XDP program that uses it may be in the interface's dispatcher */
 
-/* The pin of an interface's link: "link-<ifindex>". */
-void pins_link_path(char path[static PIN_PATH_MAX], const char *instance, unsigned ifindex);
+void pins_interface_path(char path[static PIN_PATH_MAX], const char *instance, const char *kind, unsigned ifindex);
+
+/* Calls `each` for every interface that has a pin of this kind; it may unpin it. */
+void pins_each_interface(const char *instance, const char *kind, void (*each)(const void *context, unsigned ifindex),
+			 const void *context);
 
 /* Unpins everything of the instance, whose lock the caller holds; links without another holder detach. */
 void pins_clear(const char *instance);

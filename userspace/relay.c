@@ -79,17 +79,23 @@ static uint32_t chunk_bytes(const struct relay *relay)
 
 static int dataplane_start(struct relay *relay, const struct relay_options *options)
 {
-	struct dataplane_interface interfaces[INTERFACES_MAX];
-	static const enum dataplane_mode modes[] = {
-		[XDP_MODE_AUTO] = DATAPLANE_AUTO,
-		[XDP_MODE_NATIVE] = DATAPLANE_NATIVE,
-		[XDP_MODE_GENERIC] = DATAPLANE_GENERIC,
+	struct attach_interface interfaces[INTERFACES_MAX];
+	static const enum attach_mode modes[] = {
+		[XDP_MODE_AUTO] = ATTACH_AUTO,
+		[XDP_MODE_NATIVE] = ATTACH_NATIVE,
+		[XDP_MODE_GENERIC] = ATTACH_GENERIC,
+	};
+	static const enum attach_dispatcher dispatchers[] = {
+		[DISPATCHER_AUTO] = ATTACH_JOIN,
+		[DISPATCHER_NEVER] = ATTACH_ALONE,
+		[DISPATCHER_ALWAYS] = ATTACH_DISPATCHED,
 	};
 	struct dataplane_options dataplane = {
 		.instance = options->instance,
 		.interfaces = interfaces,
 		.interface_count = relay->interface_count,
 		.mode = modes[options->config->xdp.mode],
+		.dispatcher = dispatchers[options->config->xdp.dispatcher],
 		.sessions = options->config->limits.sessions,
 		.backends = BACKEND_SLOTS,
 		.frame_len_max = chunk_bytes(relay) - FRAME_HEADROOM,

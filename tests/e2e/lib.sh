@@ -18,6 +18,7 @@
 #
 #   BUILD=dir       the build to test (build)
 #   RELAY=file      another relay than BUILD's, e.g. one built with sanitizers
+#   PATIENCE=n      waits n times as long, for a slow machine (1)
 #   E2E_DIRECT=1    without a relay: the kernel forwards, names are the backends'
 #                   own addresses. Tells a broken peer from a broken relay.
 
@@ -39,6 +40,7 @@ QUICGO=$BUILD/peers/quicgo
 LB_SERVER=$BUILD/peers/lb_server
 PINS=/sys/fs/bpf/sluice/$INSTANCE
 RELAY_INTERFACES=relay0,relay1,relay2
+PATIENCE=${PATIENCE:-1}
 
 PORT=443             # where clients connect
 BACKEND_PORT=4433    # where backends listen: not the same, so that a relay which forgets a port shows
@@ -151,7 +153,7 @@ trap 'exit 143' TERM
 
 # wait_for DESCRIPTION SECONDS COMMAND...: polls until the command succeeds; fails, and says so, after SECONDS.
 wait_for() {
-	local what=$1 deadline=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000))
+	local what=$1 deadline=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000 * PATIENCE))
 
 	shift 2
 	until "$@" >/dev/null 2>&1; do
@@ -490,6 +492,13 @@ relay_stop() {
 	return $status
 }
 
+# kill -9.
+relay_kill() {
+	kill -KILL "$relay_pid"
+	wait "$relay_pid" 2>/dev/null
+	relay_pid=""
+}
+
 # relay_restart <CONFIG
 relay_restart() {
 	relay_stop || bail "the relay stops"
@@ -514,6 +523,21 @@ relay_alive() {
 	[ -n "$DIRECT" ] || alive "$relay_pid"
 }
 
+# logged PATTERN: the relay said so.
+logged() {
+	grep -qE -- "$1" "$WORK/log/relay"
+}
+
+# refused PATTERN OPTION...: another relay, with this one's configuration, ends by itself and says so.
+refused() {
+	local pattern=$1 status=0
+
+	shift
+	in_ns relay timeout $((10 * PATIENCE)) "$RELAY" -f "$WORK/config.yaml" "$@" >"$WORK/log/refused" 2>&1 || status=$?
+	cat "$WORK/log/refused"
+	[ $status != 0 ] && [ $status -lt 124 ] && grep -qE -- "$pattern" "$WORK/log/refused"
+}
+
 # relay_counter NAME: its value now.
 relay_counter() {
 	"$RELAY" --counters -n "$INSTANCE" | awk -v name="$1" '$1 == name { n += $2 } END { printf "%d\n", n }'
@@ -528,6 +552,11 @@ relay_drops() {
 forwarded() {
 	"$RELAY" --counters -n "$INSTANCE" |
 		awk -v by="$1" '$1 == by "_to_backend_packets" || $1 == by "_to_client_packets" { n += $2 } END { printf "%d\n", n }'
+}
+
+# kernel_forwards_more PACKETS: it forwarded more than these to clients.
+kernel_forwards_more() {
+	[ "$(relay_counter kernel_to_client_packets)" -gt "$1" ]
 }
 
 # share_since KERNEL WORKER: percent of the packets since those counts that the kernel forwarded.

@@ -27,10 +27,6 @@ both_answer() {
 	answers a.test a.test && answers b.test b.test && answers a6.test a.test
 }
 
-logged() {
-	grep -qE -- "$1" "$WORK/log/relay"
-}
-
 again() {
 	relay_stop_clean || return
 	: >"$WORK/log/relay"
@@ -50,16 +46,6 @@ check "and stops clean" again
 with 'xdp: {busy_poll: never, workers: 1}' | relay_start
 check "one worker that sleeps, with two queues" both_answer
 check "there is one" logged 'ready: 1 worker,'
-
-# refused PATTERN OPTION...: a relay ends by itself and says so.
-refused() {
-	local pattern=$1 status=0
-
-	shift
-	in_ns relay timeout 10 "$RELAY" -f "$WORK/config.yaml" "$@" >"$WORK/log/refused" 2>&1 || status=$?
-	cat "$WORK/log/refused"
-	[ $status != 0 ] && [ $status -lt 124 ] && grep -qE -- "$pattern" "$WORK/log/refused"
-}
 
 # The same, and the relay that runs is not disturbed.
 refused_beside() {
@@ -82,10 +68,6 @@ limit_rate() {
 transfer_goes_on() {
 	wait_for "packets through XDP" 5 kernel_forwards_more $(($(relay_counter kernel_to_client_packets) + 200)) &&
 		alive "$transfer_pid"
-}
-
-kernel_forwards_more() {
-	[ "$(relay_counter kernel_to_client_packets)" -gt "$1" ]
 }
 
 ends_by_usr2() {
@@ -120,8 +102,7 @@ check "workers forwarded it" test "$(relay_counter worker_to_client_packets)" -g
 check "and stops clean" again
 
 with 'limits: {sessions: 128}' | relay_start
-kill -KILL "$relay_pid"
-wait "$relay_pid" 2>/dev/null
+relay_kill
 : >"$WORK/log/relay"
 with 'limits: {sessions: 256}' | relay_start
 check "maps of another size are replaced, and that is said" logged 'with other limits, replaced'

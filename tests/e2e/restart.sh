@@ -17,16 +17,6 @@ echoes() {
 	in_ns client "$QUICGO" client -ca "$WORK/ca.pem" -rounds 3 "$@" "$(target a.test)"
 }
 
-kill_relay() {
-	kill -KILL "$relay_pid"
-	wait "$relay_pid" 2>/dev/null
-	relay_pid=""
-}
-
-kernel_forwards_more() {
-	[ "$(relay_counter kernel_to_client_packets)" -gt "$1" ]
-}
-
 # The counters are read from the pinned maps: no process is needed. Each exchange brings the client several packets;
 # one that only repeats itself would bring none.
 goes_on() {
@@ -49,14 +39,14 @@ relay_config kernel | relay_start
 spawn transfer client "$QUICGO" client -ca "$WORK/ca.pem" -rounds 150 -interval 30ms -timeout 60s "$(target a.test)"
 transfer_pid=$spawned_pid
 check "the kernel forwards a transfer" wait_for "packets through XDP" 10 kernel_forwards_more 20
-kill_relay
+relay_kill
 check "the transfer goes on without a relay process" goes_on
 check "XDP is still attached" xdp_attached relay0
 relay_config kernel | relay_start
 check "a new connection through the new relay" echoes
 check "the transfer is still in progress" alive "$transfer_pid"
 check "the transfer completes" transfer_completes
-kill_relay
+relay_kill
 check "--detach takes down what a killed relay left" detaches
 check "--detach again has nothing to do, and says so with status 0" "$RELAY" --detach -n "$INSTANCE"
 

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "bpf/table.h"
+#include "tests/lib/choice.h"
 #include "tests/lib/nexthop_world.h"
 
 /* --- neighbours -------------------------------------------------------------------------------- */
@@ -459,5 +460,6 @@ int main(void)
 		WORLD_TEST(lost_notifications_are_made_up_for),
 	};
 
+	choice_from_environment();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

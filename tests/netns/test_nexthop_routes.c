@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "bpf/table.h"
+#include "tests/lib/choice.h"
 #include "tests/lib/nexthop_world.h"
 
 static bool is(const struct world *world, const char *dst, const char *verdict)
@@ -514,5 +515,6 @@ int main(void)
 		WORLD_TEST(flood_of_routes_agrees_with_the_kernel),
 	};
 
+	choice_from_environment();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,7 @@ static void assert_defaults(const struct config *c)
 	assert_int_equal(c->xdp.busy_poll, BUSY_POLL_ADAPTIVE);
 	assert_int_equal(c->xdp.workers, 0);
 	assert_int_equal(c->xdp.zero_copy, ZERO_COPY_AUTO);
+	assert_int_equal(c->xdp.dispatcher, DISPATCHER_AUTO);
 	assert_int_equal(c->relay.address_count, 0);
 	assert_int_equal(c->relay.port_ranges[0][1] | c->relay.port_ranges[1][1], 0);
 	assert_int_equal(c->relay.restart_grace_s, 60);
@@ -259,7 +260,8 @@ static const char every_key[] =
 	"  - {name: any, address: '*:444'}\n"
 	"  - {name: any2, address: ':445'}\n"
 	"fast_path: userspace\n"
-	"xdp: {interfaces: [eth0, \"wan.100\"], mode: generic, busy_poll: never, workers: 64, zero_copy: always}\n"
+	"xdp: {interfaces: [eth0, \"wan.100\"], mode: generic, busy_poll: never, workers: 64, zero_copy: always,\n"
+	"  dispatcher: never}\n"
 	"relay: {addresses: [10.0.0.1, '2001:db8::1'], ports: '1024-32767,61000-65535', restart_grace: 5,\n"
 	"  run_dir: /tmp/s}\n"
 	"limits: {sessions: 64, aliases_per_session: 0, pending_handshakes: 16, pending_bytes_per_handshake: 2400,\n"
@@ -315,18 +317,18 @@ static void assert_every_quic_lb(const struct config *c)
 	assert_true(first->encrypted);
 	assert_memory_equal(first->key, key, sizeof(key));
 	assert_int_equal(first->server_count, 3);
-	assert_int_equal(first->line, 21);
-	assert_server(&first->servers[0], "0e1234", "10.0.0.5", 22); /* by ID */
-	assert_server(&first->servers[1], "c4605e", "2001:db8::6", 22);
+	assert_int_equal(first->line, 22);
+	assert_server(&first->servers[0], "0e1234", "10.0.0.5", 23); /* by ID */
+	assert_server(&first->servers[1], "c4605e", "2001:db8::6", 23);
 	assert_int_equal(first->servers[1].address.port, 7778);
-	assert_server(&first->servers[2], "ed793a", "10.0.0.5", 22);
+	assert_server(&first->servers[2], "ed793a", "10.0.0.5", 23);
 	assert_int_equal(second->config_rotation, 0);
 	assert_int_equal(second->server_id_length, 1);
 	assert_int_equal(second->nonce_length, 18);
 	assert_false(second->encrypted);
 	assert_int_equal(second->server_count, 1);
-	assert_int_equal(second->line, 27);
-	assert_server(&second->servers[0], "01", "10.0.0.6", 23);
+	assert_int_equal(second->line, 28);
+	assert_server(&second->servers[0], "01", "10.0.0.6", 24);
 }
 
 static void test_every_key(void **state)
@@ -358,6 +360,7 @@ static void test_every_key(void **state)
 	assert_int_equal(c.xdp.busy_poll, BUSY_POLL_NEVER);
 	assert_int_equal(c.xdp.workers, 64);
 	assert_int_equal(c.xdp.zero_copy, ZERO_COPY_ALWAYS);
+	assert_int_equal(c.xdp.dispatcher, DISPATCHER_NEVER);
 	assert_int_equal(c.relay.address_count, 2);
 	assert_ip(c.relay.addresses[0], "10.0.0.1");
 	assert_ip(c.relay.addresses[1], "2001:db8::1");
@@ -414,7 +417,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
-	assert_int_equal(c.routes[1].line, 32);
+	assert_int_equal(c.routes[1].line, 33);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");

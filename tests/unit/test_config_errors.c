@@ -54,6 +54,8 @@ static const struct error_row error_rows[] = {
 	{ "choice of formats", "log: {format: xml}", "c.yaml:1: log.format: xml: must be text or json\n" },
 	{ "choice of zero copy", "xdp: {zero_copy: on}",
 	  "c.yaml:1: xdp.zero_copy: on: must be auto, never or always\n" },
+	{ "choice of a dispatcher", "xdp: {dispatcher: yes}",
+	  "c.yaml:1: xdp.dispatcher: yes: must be auto, never or always\n" },
 	{ "string as a list", "redis: {channel: [a]}", "c.yaml:1: redis.channel: [...]: must be a string\n" },
 	{ "mapping as a scalar", "udp: 443", "c.yaml:1: udp: 443: must be a mapping\n" },
 	{ "mapping as a list", "limits: []", "c.yaml:1: limits: [...]: must be a mapping\n" },

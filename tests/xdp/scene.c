@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/choice.h"
+
 static struct scene the_scene;
 
 void path_cid_set(struct path_entry *path, const char *cid)
@@ -274,6 +276,7 @@ int rows_main(const char *group, const struct row *rows, size_t row_count, const
 		all[row_count + i] = tests[i];
 		all[row_count + i].setup_func = test_setup;
 	}
+	choice_from_environment();
 	failed = _cmocka_run_group_tests(group, all, row_count + test_count, group_setup, group_teardown);
 	free(all);
 	return failed != 0;
