@@ -20,6 +20,7 @@ cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 prefix=t$$
 relay=$build/sluice-relay
+bench_pid=""
 # Twice the same: the relay in the one, its baselines in the other; and both again with two queues.
 testbeds=("$prefix" "${prefix}b" "${prefix}q" "${prefix}qb")
 
@@ -32,6 +33,7 @@ cleanup() {
 	local status=$? bed
 
 	trap '' INT TERM
+	[ -z "$bench_pid" ] || ! kill "$bench_pid" 2>/dev/null || wait "$bench_pid" || true
 	for bed in "${testbeds[@]}"; do
 		TESTBED=$bed scripts/testbed.sh down || true
 		[ ! -e "/sys/fs/bpf/sluice/$bed" ] || "$relay" --detach -n "$bed" || true
@@ -84,4 +86,7 @@ for bed in "${testbeds[@]}"; do
 	add_clients "$bed"
 	[ -z "$forward" ] || add_neighbours "$bed"
 done
-"$build/sluice-bench" "${quick[@]}" "$relay" "$work" "$build/bench.tsv" "${testbeds[@]}" "$@"
+# In the background, so that a signal to the script is dealt with at once: the bench is a session of its own.
+"$build/sluice-bench" "${quick[@]}" "$relay" "$work" "$build/bench.tsv" "${testbeds[@]}" "$@" &
+bench_pid=$!
+wait $bench_pid
