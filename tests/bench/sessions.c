@@ -109,12 +109,15 @@ static bool first_reply(const struct state *state, struct reply_entry *reply)
 	return bench_failed("no session is established");
 }
 
-static uint32_t next_backend(const struct state *state, uint32_t after)
+/* The slots of the backends that routes lead to. How many. */
+static uint32_t backends_used(const struct state *state, uint32_t slots[static BACKENDS])
 {
-	do
-		after = (after + 1) % state->backend_slots;
-	while (!(state->backends[after].flags & BACKEND_USED));
-	return after;
+	uint32_t count = 0;
+
+	for (uint32_t slot = 0; slot < state->backend_slots && count < BACKENDS; slot++)
+		if (state->backends[slot].flags & BACKEND_USED)
+			slots[count++] = slot;
+	return count;
 }
 
 static bool session_add(struct session_pool *pool, const struct reply_entry *like, uint32_t client, uint32_t backend,
@@ -139,18 +142,17 @@ bool sessions_fill(struct relay_process *relay, uint32_t count)
 	struct counters counters = { 0 };
 	struct session_pool pool;
 	struct reply_entry like;
-	uint32_t now_s = (uint32_t)bench_now_s(), backend = 0, failed = 0;
+	uint32_t backends[BACKENDS], backend_count = backends_used(&relay->state, backends), failed = 0;
+	uint32_t now_s = (uint32_t)bench_now_s();
 
-	if (!first_reply(&relay->state, &like))
+	if (!first_reply(&relay->state, &like) || backend_count == 0)
 		return false;
 	if (!relay_process_halt(relay, true))
 		return bench_failed("the relay cannot be halted: %s", strerror(errno));
 	if (session_pool_init(&pool, &relay->state, &counters, 0, 1, 0, 0x5eed) < 0)
 		return bench_failed("no memory");
-	for (uint32_t client = 1; client < count; client++) {
-		backend = next_backend(&relay->state, backend);
-		failed += !session_add(&pool, &like, client, backend, now_s);
-	}
+	for (uint32_t client = 1; client < count; client++)
+		failed += !session_add(&pool, &like, client, backends[client % backend_count], now_s);
 	session_housekeeping(&pool, now_s, pool.count);
 	session_pool_end(&pool);
 	relay_process_halt(relay, false);
