@@ -22,7 +22,7 @@ prefix=t$$
 relay=$build/sluice-relay
 bench_pid=""
 # Twice the same: the relay in the one, its baselines in the other; and both again with two queues.
-testbeds=("$prefix" "${prefix}b" "${prefix}q" "${prefix}qb")
+testbeds=("$prefix" "$prefix-base" "$prefix-2q" "$prefix-2q-base")
 
 die() {
 	echo "bench: $*" >&2
@@ -80,8 +80,8 @@ trap 'exit 143' TERM
 
 for bed in "${testbeds[@]}"; do
 	forward="" queues=1
-	[[ $bed != *b ]] || forward=1
-	[[ $bed != *q* ]] || queues=2
+	[[ $bed != *-base ]] || forward=1
+	[[ $bed != *-2q* ]] || queues=2
 	TESTBED=$bed QUEUES=$queues FORWARD=$forward scripts/testbed.sh up
 	add_clients "$bed"
 	[ -z "$forward" ] || add_neighbours "$bed"

@@ -44,12 +44,13 @@ static int program_of(const struct lane *lane)
 	return error ? -1 : bpf_prog_get_fd_by_id(id);
 }
 
+/* bound: limits.sessions, which the tables' size follows from */
 static bool kernel_open(struct kernel *kernel, const struct setup *setup, const struct lane *relay,
-			const struct lane *base, uint32_t sessions, unsigned cpus)
+			const struct lane *base, uint32_t bound, uint32_t sessions, unsigned cpus)
 {
 	struct relay_settings settings = {
 		.program = setup->relay_program, .work_dir = setup->work_dir, .fast_path = "kernel",
-		.sessions = sessions, .cpu_first = CPU_WORKER, .cpu_last = CPU_WORKER,
+		.sessions = bound, .cpu_first = CPU_WORKER, .cpu_last = CPU_WORKER,
 	};
 
 	*kernel = (struct kernel){ .endpoints = { -1, -1 }, .program = -1 };
@@ -117,7 +118,7 @@ static void few_sessions(const struct setup *setup)
 {
 	struct kernel kernel;
 
-	if (kernel_open(&kernel, setup, &setup->relay, &setup->base, SESSIONS_FEW, 1)) {
+	if (kernel_open(&kernel, setup, &setup->relay, &setup->base, BOUND_FEW, SESSIONS_FEW, 1)) {
 		compare_ns(&kernel, "xdp.ns.1k", SESSIONS_FEW);
 		compare_mpps(&kernel, 64, SESSIONS_FEW, "");
 		compare_mpps(&kernel, 1200, SESSIONS_FEW, "");
@@ -132,7 +133,7 @@ static void many_sessions(const struct setup *setup)
 {
 	struct kernel kernel;
 
-	if (kernel_open(&kernel, setup, &setup->relay, &setup->base, SESSIONS_MANY, 1)) {
+	if (kernel_open(&kernel, setup, &setup->relay, &setup->base, SESSIONS_MANY, SESSIONS_MANY, 1)) {
 		compare_ns(&kernel, "xdp.ns.1m", SESSIONS_MANY);
 		compare_mpps(&kernel, 64, SESSIONS_MANY, ".1m");
 		for (uint32_t n = SESSIONS_FEW; !bench_options.quick && n < SESSIONS_MANY; n *= 4) {
@@ -152,7 +153,7 @@ static void two_queues(const struct setup *setup)
 {
 	struct kernel kernel;
 
-	if (kernel_open(&kernel, setup, &setup->relay_2q, &setup->base_2q, SESSIONS_FEW, 2))
+	if (kernel_open(&kernel, setup, &setup->relay_2q, &setup->base_2q, BOUND_FEW, SESSIONS_FEW, 2))
 		compare_mpps(&kernel, 64, SESSIONS_FEW, ".2q");
 	kernel_close(&kernel, &setup->base_2q);
 }

@@ -85,7 +85,7 @@ static void compare(const struct setup *setup, const char *fast_path, const char
 {
 	struct relay_settings settings = {
 		.program = setup->relay_program, .work_dir = setup->work_dir, .fast_path = fast_path,
-		.sessions = SESSIONS_FEW, .cpu_first = CPU_WORKER, .cpu_last = CPU_WORKER,
+		.sessions = BOUND_FEW, .cpu_first = CPU_WORKER, .cpu_last = CPU_WORKER,
 	};
 	struct endpoints through = { -1, -1 }, direct = { -1, -1 };
 	struct side relay = { { p50, p99 }, measure_rtt, &through };

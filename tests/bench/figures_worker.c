@@ -29,7 +29,7 @@ static bool lanes_open(struct worker_lanes *lanes, const struct setup *setup)
 {
 	struct relay_settings settings = {
 		.program = setup->relay_program, .work_dir = setup->work_dir, .fast_path = "userspace",
-		.sessions = SESSIONS_FEW, .cpu_first = CPU_WORKER, .cpu_last = CPU_WORKER,
+		.sessions = BOUND_FEW, .cpu_first = CPU_WORKER, .cpu_last = CPU_WORKER,
 	};
 
 	*lanes = (struct worker_lanes){ .endpoints = { -1, -1 } };

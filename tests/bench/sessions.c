@@ -149,8 +149,10 @@ bool sessions_fill(struct relay_process *relay, uint32_t count)
 		return false;
 	if (!relay_process_halt(relay, true))
 		return bench_failed("the relay cannot be halted: %s", strerror(errno));
-	if (session_pool_init(&pool, &relay->state, &counters, 0, 1, 0, 0x5eed) < 0)
+	if (session_pool_init(&pool, &relay->state, &counters, 0, 1, 0, 0x5eed) < 0) {
+		relay_process_halt(relay, false);
 		return bench_failed("no memory");
+	}
 	for (uint32_t client = 1; client < count; client++)
 		failed += !session_add(&pool, &like, client, backends[client % backend_count], now_s);
 	session_housekeeping(&pool, now_s, pool.count);
