@@ -31,6 +31,7 @@ struct kernel {
 	struct bare *bare;
 	struct stream relay_stream, base_stream;
 	int program;                 /* the relay's */
+	uint32_t clients;            /* that send */
 };
 
 static int program_of(const struct lane *lane)
@@ -73,9 +74,9 @@ static void kernel_close(struct kernel *kernel, const struct lane *base)
 
 /* --- the program alone ------------------------------------------------------------------------------ */
 
-static uint32_t runs(void)
+static uint32_t runs(const struct kernel *kernel)
 {
-	return bench_options.quick ? RUNS_QUICK : RUNS_FULL;
+	return bench_options.quick || kernel->clients <= RUNS_QUICK ? RUNS_QUICK : RUNS_FULL;
 }
 
 static bool measure_relay_ns(void *context, double values[static FIGURES_PER_SIDE])
@@ -83,18 +84,18 @@ static bool measure_relay_ns(void *context, double values[static FIGURES_PER_SID
 	struct kernel *kernel = context;
 	uint64_t before = relay_process_kernel_forwarded(&kernel->relay), forwarded;
 
-	if (!traffic_program_ns(&kernel->relay_stream, kernel->program, runs(), values))
+	if (!traffic_program_ns(&kernel->relay_stream, kernel->program, runs(kernel), values))
 		return false;
 	forwarded = relay_process_kernel_forwarded(&kernel->relay) - before;
-	return forwarded >= runs() - runs() / MISSED_MAX ||
-	       bench_failed("the program forwarded %lu of %u packets", (unsigned long)forwarded, runs());
+	return forwarded >= runs(kernel) - runs(kernel) / MISSED_MAX ||
+	       bench_failed("the program forwarded %lu of %u packets", (unsigned long)forwarded, runs(kernel));
 }
 
 static bool measure_bare_ns(void *context, double values[static FIGURES_PER_SIDE])
 {
 	struct kernel *kernel = context;
 
-	return traffic_program_ns(&kernel->base_stream, bare_program(kernel->bare), runs(), values);
+	return traffic_program_ns(&kernel->base_stream, bare_program(kernel->bare), runs(kernel), values);
 }
 
 static void compare_ns(struct kernel *kernel, const char *figure, uint32_t clients)
@@ -102,6 +103,7 @@ static void compare_ns(struct kernel *kernel, const char *figure, uint32_t clien
 	struct side relay = { { figure }, measure_relay_ns, kernel };
 	struct side bare = { { "xdp.ns.bare" }, measure_bare_ns, kernel };
 
+	kernel->clients = clients;
 	traffic_shorts(&kernel->relay_stream, 64, clients);
 	traffic_shorts(&kernel->base_stream, 64, clients);
 	bench_compare("ns", &relay, &bare);

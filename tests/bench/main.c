@@ -19,7 +19,7 @@
 #include "bench.h"
 #include "figures.h"
 
-enum { ROUNDS = 15, ROUNDS_QUICK = 9, ARGUMENTS = 7 };
+enum { ROUNDS = 9, ARGUMENTS = 7 };
 
 static void initial(const struct setup *setup)
 {
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 
 	bench_options = (struct bench_options){ .rounds = ROUNDS, .round_s = 0.25 };
 	if (argc > 1 && strcmp(argv[1], "-q") == 0) {
-		bench_options = (struct bench_options){ .rounds = ROUNDS_QUICK, .round_s = 0.08, .quick = true };
+		bench_options = (struct bench_options){ .rounds = ROUNDS, .round_s = 0.08, .quick = true };
 		argc--;
 		argv++;
 	}
