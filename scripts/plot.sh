@@ -62,7 +62,8 @@ done >"$data/queues"
 gnuplot <<GNUPLOT
 set terminal svg size 720,420 dynamic background "white" font "sans,13"
 set grid
-set key top left
+set key outside below
+set rmargin 6
 set yrange [0:*]
 
 set output "$out/bench-sessions.svg"
@@ -71,9 +72,9 @@ set logscale x 2
 set xlabel "sessions, of 1,048,576 in the tables"
 set ylabel "ns"
 set format x "%.0f"
-plot "$data/system" with yerrorlines title "through the system, one core", \
-	"$data/bare_system" with yerrorlines title "bare program through the system", \
-	"$data/program" with yerrorlines title "XDP program alone", \
+plot "$data/system" using 1:3:2:4 with yerrorlines title "through the system, one core", \
+	"$data/bare_system" using 1:3:2:4 with yerrorlines title "bare program through the system", \
+	"$data/program" using 1:3:2:4 with yerrorlines title "XDP program alone", \
 	$(value xdp.ns.bare) title "bare program alone"
 
 unset logscale x
@@ -81,13 +82,12 @@ set output "$out/bench-size.svg"
 set title "Throughput by payload (1,024 sessions)"
 set xlabel "bytes of UDP payload"
 set ylabel "Mpps"
-set key center right
 set xrange [0:1250]
-plot "$data/size_bare" with yerrorlines title "bare XDP", \
-	"$data/size_xdp" with yerrorlines title "sluice, kernel path", \
-	"$data/size_xsk" with yerrorlines title "bare AF\\\\_XDP", \
-	"$data/size_worker" with yerrorlines title "sluice, worker", \
-	"$data/size_socket" with yerrorlines title "UDP sockets"
+plot "$data/size_bare" using 1:3:2:4 with yerrorlines title "bare XDP", \
+	"$data/size_xdp" using 1:3:2:4 with yerrorlines title "sluice, kernel path", \
+	"$data/size_xsk" using 1:3:2:4 with yerrorlines title "bare AF\\\\_XDP", \
+	"$data/size_worker" using 1:3:2:4 with yerrorlines title "sluice, worker", \
+	"$data/size_socket" using 1:3:2:4 with yerrorlines title "UDP sockets"
 
 set output "$out/bench-queues.svg"
 set title "Kernel path by queues, one core each (64 bytes of payload)"
@@ -95,7 +95,6 @@ set xlabel "queues"
 set ylabel "Mpps"
 set xrange [0.5:2.5]
 set xtics 1
-set key top left
 set style fill solid 0.6
 set boxwidth 0.3
 plot "$data/queues" index 1 using (\$1 - 0.16):2 with boxes title "bare XDP", \

@@ -305,6 +305,7 @@ bool traffic_program_ns(struct stream *stream, int program, uint32_t runs, doubl
 	if (!step_run(stream, program, runs, &with) || !step_run(stream, nothing, runs, &without) ||
 	    !test_run(stream, nothing, runs, &loop))
 		return false;
+	bench_sample("xdp.ns.empty", "ns", loop);
 	*ns = with - without + loop;
 	return true;
 }
