@@ -3,6 +3,7 @@
 #   make            builds sluice-relay, sluice-control, sluice-inspect and the XDP program
 #   make check      every test: units, the same under sanitizers, XDP program, end to end, Debian's kernel in QEMU
 #   make demo       two real QUIC servers behind the relay, a real client, in network namespaces
+#   make bench      the relay against baselines, in network namespaces; bench-quick: in a minute
 #   make fuzz       each fuzz target for FUZZ_SECONDS under libFuzzer
 #   make install    to $(DESTDIR)$(PREFIX)
 
@@ -66,8 +67,12 @@ $(BUILD)/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
+$(BUILD)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
-	$(BPFTOOL) gen skeleton $< name $* > $@
+	$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
@@ -119,6 +124,16 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(TEST_LIB_SRCS) $(LIB_SRCS) $(SKELETON)
 	$(CLANG) $(CPPFLAGS) -O1 -g -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing \
 	  -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(TEST_LIB_SRCS) $(LIB_SRCS) $(CONTROL_LIBS) $(LDLIBS) -lcmocka
 
+# The bench: its programs for the kernel become skeletons too.
+BENCH_SRCS := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
+BENCH_OBJS := $(BENCH_SRCS:%.c=$(BUILD)/%.o)
+BENCH_SKELETONS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/bench/*.bpf.c))
+
+$(BENCH_OBJS): $(BENCH_SKELETONS)
+
+$(BUILD)/sluice-bench: $(BENCH_OBJS) $(TEST_LIB) $(LIB)
+	$(LINK_TEST)
+
 tests: $(UNIT_TESTS) $(REPLAYS)
 
 check:
@@ -128,12 +143,21 @@ demo:
 	scripts/deps.sh demo
 	$(MAKE) run-demo
 
-.PHONY: run-check run-demo
+bench bench-quick:
+	scripts/deps.sh bench
+	$(MAKE) run-$@
+
+.PHONY: run-check run-demo bench bench-quick run-bench run-bench-quick
 run-check: all
 	scripts/check.sh
 
 run-demo: all
 	scripts/demo.sh
+
+run-bench: all $(BUILD)/sluice-bench $(BUILD)/xdp_pass.bpf.o
+	scripts/bench.sh
+run-bench-quick: all $(BUILD)/sluice-bench $(BUILD)/xdp_pass.bpf.o
+	scripts/bench.sh -q
 
 check-unit: tests
 	scripts/check.sh unit

@@ -7,6 +7,7 @@
 #   scripts/deps.sh build      what `make` needs
 #   scripts/deps.sh run        what running a relay and its testbed needs
 #   scripts/deps.sh demo       build, run, and the demo's QUIC client and server
+#   scripts/deps.sh bench      what `make bench` needs, and gnuplot for its plots
 #   scripts/deps.sh test       all of it: `make check` also needs a browser, caddy, quic-go and QEMU
 #
 # Starts no service: the packages of caddy, prometheus and redis would start their servers, so everything is
@@ -18,6 +19,7 @@ BUILD_SET="gcc make clang llvm bpftool pkg-config libc6-dev linux-libc-dev libxd
 	libcurl4-openssl-dev"
 RUN_SET="iproute2 ethtool tcpdump procps util-linux"
 DEMO_SET="ngtcp2-client ngtcp2-server openssl"
+BENCH_SET="gnuplot-nox"
 TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl jq python3 libclang-rt-14-dev
 	prometheus redis-server redis-tools
 	iputils-ping libngtcp2-dev libngtcp2-crypto-gnutls-dev libnghttp3-dev libgnutls28-dev nettle-dev
@@ -29,9 +31,10 @@ for set in "${@:-test}"; do
 	build) wanted+=" $BUILD_SET" ;;
 	run) wanted+=" $RUN_SET" ;;
 	demo) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET" ;;
+	bench) wanted+=" $BUILD_SET $RUN_SET $BENCH_SET" ;;
 	test) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET $TEST_SET" ;;
 	*)
-		echo "deps: unknown set '$set': must be build, run, demo or test" >&2
+		echo "deps: unknown set '$set': must be build, run, demo, bench or test" >&2
 		exit 2
 		;;
 	esac
