@@ -125,12 +125,13 @@ static bool session_add(struct session_pool *pool, const struct reply_entry *lik
 {
 	struct tuple tuple = { .client_port_be = htons(CLIENT_PORT), .endpoint = like->endpoint };
 	struct quic_cid cid = client_cid(client), original = cid;
+	const struct destination to = { .backend = backend };
 	uint32_t slot;
 
 	tuple.client = like->client;
 	tuple.client.words_be[3] = htonl(CLIENT_FIRST + client);
 	original.bytes[0] ^= 0xff; /* any other will do */
-	if (session_open(pool, &tuple, &original, backend, 0, like->nexthop, now_s, &slot) != SESSION_OK)
+	if (session_open(pool, &tuple, &original, &to, like->nexthop, now_s, &slot) != SESSION_OK)
 		return false;
 	session_learn_cid(pool, slot, &cid, false);
 	session_confirm(pool, slot, now_s - SETTLED_S);
