@@ -70,6 +70,8 @@ both_serve() {
 check "two servers of a name: each gets some of its clients" both_serve
 check "GET shows both, with their weights" says 200 '.targets == [{"address":"'"$TARGET_A"'","weight":1},{"address":"'"$TARGET_B"'","weight":1}] and (has("target") | not)' \
 	GET /routes/two.test
+check "a misspelt weight is no weight of 1" expect 400 POST /routes \
+	-d '{"fqdn":"two.test","type":"simple","targets":[{"address":"10.0.0.1:5","wieght":3}]}'
 other_family_is_passed_over() {
 	post '{"fqdn":"six.test","type":"simple","targets":[{"address":"['"${V6[a]}"']:4433","weight":65535},{"address":"'"$TARGET_B"'"}]}' &&
 		[ "$(served_by b.test six.test)" = $CLIENTS ]
