@@ -29,14 +29,31 @@ static json_t *route_json(const struct routes_route *route)
 
 /* --- bodies ------------------------------------------------------------------------------------------- */
 
-static bool key_is_known(const char *key)
+static bool key_is_known(const char *key, const char *const *known)
 {
-	if (strcmp(key, "fqdn") == 0)
-		return true;
-	for (const char *const *known = route_json_keys; *known; known++)
+	for (; *known; known++)
 		if (strcmp(key, *known) == 0)
 			return true;
 	return false;
+}
+
+/* Of each target, that is an object at all. */
+static bool target_keys_known(const struct api_request *request, struct api_answer *answer)
+{
+	static const char *const keys[] = { "address", "weight", NULL };
+	json_t *target, *value;
+	const char *key;
+	size_t i;
+
+	json_array_foreach(json_object_get(request->body, "targets"), i, target) {
+		json_object_foreach(target, key, value) {
+			if (key_is_known(key, keys))
+				continue;
+			api_error(answer, 400, "targets[%zu].%.100s: unknown key: must be address or weight", i, key);
+			return false;
+		}
+	}
+	return true;
 }
 
 static bool body_keys_known(const struct api_request *request, struct api_answer *answer)
@@ -45,13 +62,13 @@ static bool body_keys_known(const struct api_request *request, struct api_answer
 	json_t *value;
 
 	json_object_foreach(request->body, key, value) {
-		if (key_is_known(key))
+		if (strcmp(key, "fqdn") == 0 || key_is_known(key, route_json_keys))
 			continue;
 		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type, target, targets, migration, expires or ttl",
 			  key);
 		return false;
 	}
-	return true;
+	return target_keys_known(request, answer);
 }
 
 /* fqdn: of the path, or NULL: the body must have it. True: the caller ends the route. */

@@ -132,7 +132,10 @@ static void name_what_stays(const struct config *running, const struct config *f
 	    running->redis.tls != file->redis.tls || strcmp(running->redis.address, file->redis.address) != 0 ||
 	    strcmp(running->redis.username, file->redis.username) != 0 ||
 	    strcmp(running->redis.password, file->redis.password) != 0 ||
-	    strcmp(running->redis.channel, file->redis.channel) != 0)
+	    strcmp(running->redis.channel, file->redis.channel) != 0 ||
+	    strcmp(running->redis.ca_cert, file->redis.ca_cert) != 0 ||
+	    strcmp(running->redis.client_cert, file->redis.client_cert) != 0 ||
+	    strcmp(running->redis.client_key, file->redis.client_key) != 0)
 		log_warnx("reload: redis changed: needs a restart");
 }
 

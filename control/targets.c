@@ -10,25 +10,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <time.h>
 
+#include "control/clock.h"
+#include "control/config_value.h"
 #include "control/tls_resolve.h"
 #include "userspace/log.h"
 
 enum {
 	PAGE_ROUTES = 64,
-	LOOKUPS_AT_ONCE = 32,
+	/* Of glibc's 20 threads for getaddrinfo_a: the others are left to Redis' and game servers' names. */
+	LOOKUPS_MAX = 16,
 	ANSWER_STEP_MS = 5,            /* how often answers are looked for: glibc has no descriptor for them */
+	TELL_MS = 100,                 /* between two walks over all routes for those whose names have changed */
 };
+
+/*
+ * Names that wait for a look-up, by what is known of them, each queue in the
+ * order of their turns. Those that a silent server holds up for seconds
+ * keep neither new ones nor those that are known from their turn.
+ */
+enum queue { QUEUE_NEW, QUEUE_UNRESOLVED, QUEUE_RESOLVED, QUEUES };
+
+/* Of LOOKUPS_MAX, until the queue has to wait. */
+static const unsigned lookups_up_to[QUEUES] = { LOOKUPS_MAX, LOOKUPS_MAX / 2, LOOKUPS_MAX * 3 / 4 };
 
 /* A name that some route has as a target. In a tree (tsearch) by name. */
 struct name {
+	TAILQ_ENTRY(name) entry;       /* of its queue; not while it is looked up */
 	unsigned count;                /* of addresses, in order */
 	struct addr addresses[TARGETS_NAME_ADDRESSES_MAX];
 	uint64_t pass;                 /* the last one that found it in use */
-	bool changed;                  /* in this pass */
-	struct name *next;             /* of all */
+	uint64_t change;               /* number of the change that gave it these addresses */
+	uint64_t due_ns;
 	char text[];
+};
+
+TAILQ_HEAD(names, name);
+
+struct lookup {
+	struct name *name;             /* NULL: free */
+	struct tls_resolve *resolve;
 };
 
 struct targets {
@@ -38,13 +61,19 @@ struct targets {
 	pthread_t thread;
 	bool started;
 
+	/* The thread's own. */
+	struct lookup lookups[LOOKUPS_MAX];
+	unsigned lookup_count;
+	uint64_t synced_ns, told_ns;
+	uint64_t changes, told;        /* number of the last change of addresses, and of the last that was told */
+	struct log_limit failures_logged;
+
 	pthread_mutex_t lock;          /* of what follows; never held while the store's is wanted */
 	pthread_cond_t wake;
-	bool stop, wanted;             /* wanted: a route with names was set */
+	bool stop;
 	void *tree;
-	struct name *names;
+	struct names queues[QUEUES];
 	uint64_t pass;
-	struct log_limit failures_logged;
 	struct targets_stats stats;
 };
 
@@ -53,9 +82,9 @@ static int by_text(const void *a, const void *b)
 	return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
 }
 
-/* --- names ------------------------------------------------------------------------------------------- */
+/* --- names: under the lock ----------------------------------------------------------------------------- */
 
-/* Under the lock. text is not NUL-terminated. NULL: none such. */
+/* text is not NUL-terminated. NULL: none such. */
 static struct name *name_find(const struct targets *targets, const char *text, size_t len)
 {
 	struct {
@@ -82,13 +111,22 @@ static void name_add(struct targets *targets, const char *text, size_t len)
 		free(name);
 		return;
 	}
-	name->next = targets->names;
-	targets->names = name;
+	/* In front: a file of a thousand names that nobody answers for has its turn behind the one that is new. */
+	TAILQ_INSERT_HEAD(&targets->queues[QUEUE_NEW], name, entry);
+	targets->stats.names++;
+	targets->stats.unresolved++;
+}
+
+static void name_remove(struct targets *targets, struct name *name)
+{
+	tdelete(name, &targets->tree, by_text);
+	targets->stats.names--;
+	targets->stats.unresolved -= name->count == 0;
+	free(name);
 }
 
 static void names_note(struct targets *targets, const struct route_spec *spec)
 {
-	pthread_mutex_lock(&targets->lock);
 	for (unsigned i = 0; i < spec->count; i++) {
 		struct name *name;
 
@@ -100,28 +138,25 @@ static void names_note(struct targets *targets, const struct route_spec *spec)
 		else
 			name_add(targets, spec->targets[i].text, spec->targets[i].name_len);
 	}
-	pthread_mutex_unlock(&targets->lock);
 }
 
-/* Those that no route names any more. */
+/* Those that no route names any more; one that is looked up has its turn the next time. */
 static void names_prune(struct targets *targets)
 {
-	pthread_mutex_lock(&targets->lock);
-	for (struct name **at = &targets->names; *at;) {
-		struct name *name = *at;
+	for (enum queue queue = 0; queue < QUEUES; queue++) {
+		struct name *name, *next;
 
-		if (name->pass == targets->pass) {
-			at = &name->next;
-			continue;
+		for (name = TAILQ_FIRST(&targets->queues[queue]); name; name = next) {
+			next = TAILQ_NEXT(name, entry);
+			if (name->pass == targets->pass)
+				continue;
+			TAILQ_REMOVE(&targets->queues[queue], name, entry);
+			name_remove(targets, name);
 		}
-		*at = name->next;
-		tdelete(name, &targets->tree, by_text);
-		free(name);
 	}
-	pthread_mutex_unlock(&targets->lock);
 }
 
-/* --- resolving: the thread's own --------------------------------------------------------------------- */
+/* --- the routes that name them: the thread's own -------------------------------------------------------- */
 
 static void each_route_with_names(struct targets *targets,
 				  void (*call)(struct targets *targets, const struct routes_route *route))
@@ -142,94 +177,24 @@ static void each_route_with_names(struct targets *targets,
 
 static void note_route(struct targets *targets, const struct routes_route *route)
 {
+	pthread_mutex_lock(&targets->lock);
 	names_note(targets, route->spec);
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct addr));
-}
-
-/* The addresses of an answer, in an order that does not change with every answer. */
-static unsigned addresses_of(const struct addrinfo *list, struct addr addresses[static TARGETS_NAME_ADDRESSES_MAX])
-{
-	unsigned n = 0;
-
-	for (; list && n < TARGETS_NAME_ADDRESSES_MAX; list = list->ai_next) {
-		struct addr *addr = &addresses[n];
-
-		*addr = (struct addr){ .bytes = { [10] = 0xff, [11] = 0xff } };
-		if (list->ai_family == AF_INET)
-			addr->words_be[3] = ((const struct sockaddr_in *)list->ai_addr)->sin_addr.s_addr;
-		else if (list->ai_family == AF_INET6)
-			memcpy(addr, &((const struct sockaddr_in6 *)list->ai_addr)->sin6_addr, sizeof(*addr));
-		else
-			continue;
-		n++;
-	}
-	qsort(addresses, n, sizeof(*addresses), by_bytes);
-	return n;
-}
-
-static void name_take(struct targets *targets, struct name *name, int error, const struct addrinfo *list)
-{
-	struct addr addresses[TARGETS_NAME_ADDRESSES_MAX];
-	unsigned held, n = error ? 0 : addresses_of(list, addresses);
-
-	pthread_mutex_lock(&targets->lock);
-	targets->stats.lookups++;
-	targets->stats.failures += n == 0;
-	if (n > 0 && (n != name->count || memcmp(addresses, name->addresses, n * sizeof(*addresses)) != 0)) {
-		memcpy(name->addresses, addresses, n * sizeof(*addresses));
-		name->count = n;
-		name->changed = true;
-	}
 	pthread_mutex_unlock(&targets->lock);
-	if (n == 0 && log_limit_pass(&targets->failures_logged, &held))
-		log_warnx("target %s: %s%s (and %u others before)", name->text,
-			  error ? gai_strerror(error) : "no address", name->count ? "; its old addresses stay" : "", held);
 }
 
-/* Lets other threads in for a moment. False: it is time to end. */
-static bool pause_for_answers(struct targets *targets)
+/* Which names are in use. Routes that come meanwhile note theirs themselves. */
+static void names_sync(struct targets *targets, uint64_t now_ns)
 {
-	struct timespec until;
-	bool go_on;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ANSWER_STEP_MS * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000l;
-	until.tv_nsec %= 1000000000l;
+	if (targets->synced_ns && now_ns - targets->synced_ns < TARGETS_REFRESH_S * S_NS)
+		return;
+	targets->synced_ns = now_ns;
 	pthread_mutex_lock(&targets->lock);
-	if (!targets->stop)
-		pthread_cond_timedwait(&targets->wake, &targets->lock, &until);
-	go_on = !targets->stop;
+	targets->pass++;
 	pthread_mutex_unlock(&targets->lock);
-	return go_on;
-}
-
-/* Some at a time: a server that does not answer holds each for seconds. Returns the first that is not done yet. */
-static struct name *names_resolve(struct targets *targets, struct name *first)
-{
-	struct tls_resolve *lookups[LOOKUPS_AT_ONCE];
-	const struct addrinfo *list = NULL;
-	struct name *name = first;
-	unsigned n = 0;
-	bool go_on = true;
-
-	for (; name && n < LOOKUPS_AT_ONCE; name = name->next)
-		lookups[n++] = tls_resolve_new(name->text, 0);
-	for (unsigned i = 0; i < n; i++, first = first->next) {
-		int error = EAI_MEMORY;
-
-		while (lookups[i] && (error = tls_resolve_step(lookups[i], &list)) == EAI_INPROGRESS && go_on)
-			go_on = pause_for_answers(targets);
-		if (go_on)
-			name_take(targets, first, error, list);
-		if (lookups[i])
-			tls_resolve_free(lookups[i]);
-	}
-	return go_on ? name : NULL;
+	each_route_with_names(targets, note_route);
+	pthread_mutex_lock(&targets->lock);
+	names_prune(targets);
+	pthread_mutex_unlock(&targets->lock);
 }
 
 static void tell_if_changed(struct targets *targets, const struct routes_route *route)
@@ -241,57 +206,184 @@ static void tell_if_changed(struct targets *targets, const struct routes_route *
 		const struct route_spec_target *target = &route->spec->targets[i];
 		const struct name *name = target->name_len ? name_find(targets, target->text, target->name_len) : NULL;
 
-		changed |= name && name->changed;
+		changed |= name && name->change > targets->told;
 	}
 	pthread_mutex_unlock(&targets->lock);
 	if (changed)
 		targets->changed(targets->context, route->fqdn);
 }
 
-/* Names are added and removed by this thread alone, so it may walk them without the lock. */
-static void pass(struct targets *targets)
+static void changes_tell(struct targets *targets, uint64_t now_ns)
 {
-	struct targets_stats count = { 0 };
-	bool changed = false;
+	if (targets->changes == targets->told || now_ns - targets->told_ns < TELL_MS * MS_NS)
+		return;
+	each_route_with_names(targets, tell_if_changed);
+	targets->told = targets->changes;
+	targets->told_ns = clock_now_ns();
+}
 
-	targets->pass++;
-	each_route_with_names(targets, note_route);
-	names_prune(targets);
-	for (struct name *name = targets->names; name;)
-		name = names_resolve(targets, name);
-	for (struct name *name = targets->names; name; name = name->next)
-		changed |= name->changed;
-	if (changed)
-		each_route_with_names(targets, tell_if_changed);
-	for (struct name *name = targets->names; name; name = name->next) {
-		name->changed = false;
-		count.names++;
-		count.unresolved += name->count == 0;
+/* --- look-ups: the thread's own ------------------------------------------------------------------------- */
+
+static int by_bytes(const struct addr *a, const struct addr *b)
+{
+	return memcmp(a, b, sizeof(*a));
+}
+
+unsigned targets_addresses(const struct addrinfo *list, struct addr addresses[static TARGETS_NAME_ADDRESSES_MAX])
+{
+	unsigned n = 0, at;
+
+	for (; list; list = list->ai_next) {
+		struct addr addr = { .bytes = { [10] = 0xff, [11] = 0xff } };
+
+		if (list->ai_family == AF_INET)
+			addr.words_be[3] = ((const struct sockaddr_in *)list->ai_addr)->sin_addr.s_addr;
+		else if (list->ai_family == AF_INET6)
+			memcpy(&addr, &((const struct sockaddr_in6 *)list->ai_addr)->sin6_addr, sizeof(addr));
+		else
+			continue;
+		if (!config_address_is_unicast(&addr))
+			continue;
+		for (at = 0; at < n && by_bytes(&addresses[at], &addr) < 0; at++)
+			;
+		if (at == TARGETS_NAME_ADDRESSES_MAX || (at < n && by_bytes(&addresses[at], &addr) == 0))
+			continue;
+		n += n < TARGETS_NAME_ADDRESSES_MAX;
+		memmove(&addresses[at + 1], &addresses[at], (n - 1 - at) * sizeof(addr));
+		addresses[at] = addr;
 	}
+	return n;
+}
+
+/* Under the lock. */
+static void addresses_set(struct targets *targets, struct name *name, const struct addr *addresses, unsigned n)
+{
+	targets->stats.lookups++;
+	targets->stats.failures += n == 0;
+	if (n == 0 || (n == name->count && memcmp(addresses, name->addresses, n * sizeof(*addresses)) == 0))
+		return;
+	targets->stats.unresolved -= name->count == 0;
+	memcpy(name->addresses, addresses, n * sizeof(*addresses));
+	name->count = n;
+	name->change = ++targets->changes;
+}
+
+static void name_take(struct targets *targets, struct name *name, int error, const struct addrinfo *list)
+{
+	struct addr addresses[TARGETS_NAME_ADDRESSES_MAX];
+	unsigned held, n = error ? 0 : targets_addresses(list, addresses);
+	enum queue queue;
+
+	if (n == 0 && log_limit_pass(&targets->failures_logged, &held))
+		log_warnx("target %s: %s%s (and %u others before)", name->text,
+			  error ? gai_strerror(error) : "no address of one host",
+			  name->count ? "; its old addresses stay" : "", held);
 	pthread_mutex_lock(&targets->lock);
-	targets->stats.names = count.names;
-	targets->stats.unresolved = count.unresolved;
+	addresses_set(targets, name, addresses, n);
+	queue = name->count ? QUEUE_RESOLVED : QUEUE_UNRESOLVED;
+	name->due_ns = clock_now_ns() + (name->count ? TARGETS_REFRESH_S : TARGETS_RETRY_S) * S_NS;
+	TAILQ_INSERT_TAIL(&targets->queues[queue], name, entry);
 	pthread_mutex_unlock(&targets->lock);
+}
+
+static void lookup_end(struct targets *targets, struct lookup *lookup)
+{
+	tls_resolve_free(lookup->resolve);
+	*lookup = (struct lookup){ 0 };
+	targets->lookup_count--;
+}
+
+static void lookups_take(struct targets *targets)
+{
+	for (unsigned i = 0; i < LOOKUPS_MAX; i++) {
+		struct lookup *lookup = &targets->lookups[i];
+		const struct addrinfo *list = NULL;
+		int error = EAI_MEMORY;
+
+		if (!lookup->name)
+			continue;
+		if (lookup->resolve)
+			error = tls_resolve_step(lookup->resolve, &list);
+		if (error == EAI_INPROGRESS)
+			continue;
+		name_take(targets, lookup->name, error, list);
+		lookup_end(targets, lookup);
+	}
+}
+
+/* The next that may be looked up, out of its queue. NULL: none now. */
+static struct name *name_due(struct targets *targets, uint64_t now_ns)
+{
+	struct name *name = NULL;
+
+	pthread_mutex_lock(&targets->lock);
+	for (enum queue queue = 0; queue < QUEUES && !name; queue++) {
+		name = TAILQ_FIRST(&targets->queues[queue]);
+		if (name && (name->due_ns > now_ns || targets->lookup_count >= lookups_up_to[queue]))
+			name = NULL;
+		if (name)
+			TAILQ_REMOVE(&targets->queues[queue], name, entry);
+	}
+	pthread_mutex_unlock(&targets->lock);
+	return name;
+}
+
+static void lookups_begin(struct targets *targets, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < LOOKUPS_MAX; i++) {
+		struct lookup *lookup = &targets->lookups[i];
+
+		if (lookup->name)
+			continue;
+		lookup->name = name_due(targets, now_ns);
+		if (!lookup->name)
+			return;
+		lookup->resolve = tls_resolve_new(lookup->name->text, 0);
+		targets->lookup_count++;
+	}
+}
+
+/* Until something is due: an answer, a change that waits to be told, a name. False: it is time to end. */
+static bool wait_for_work(struct targets *targets)
+{
+	uint64_t until_ns = targets->synced_ns + TARGETS_REFRESH_S * S_NS, now_ns = clock_now_ns();
+	struct timespec until;
+	bool go_on;
+
+	pthread_mutex_lock(&targets->lock);
+	for (enum queue queue = 0; queue < QUEUES; queue++) {
+		const struct name *name = TAILQ_FIRST(&targets->queues[queue]);
+
+		if (name && name->due_ns < until_ns)
+			until_ns = name->due_ns;
+	}
+	if (targets->lookup_count > 0 || targets->changes != targets->told || until_ns < now_ns)
+		until_ns = now_ns + ANSWER_STEP_MS * MS_NS;
+	until = clock_timespec(until_ns);
+	if (!targets->stop)
+		pthread_cond_timedwait(&targets->wake, &targets->lock, &until);
+	go_on = !targets->stop;
+	pthread_mutex_unlock(&targets->lock);
+	return go_on;
 }
 
 static void *resolve_main(void *argument)
 {
 	struct targets *targets = argument;
-	struct timespec until;
 
-	pthread_mutex_lock(&targets->lock);
-	while (!targets->stop) {
-		targets->wanted = false;
-		pthread_mutex_unlock(&targets->lock);
-		pass(targets);
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		pthread_mutex_lock(&targets->lock);
-		until.tv_sec += targets->stats.unresolved ? TARGETS_RETRY_S : TARGETS_REFRESH_S;
-		while (!targets->stop && !targets->wanted &&
-		       pthread_cond_timedwait(&targets->wake, &targets->lock, &until) == 0)
-			;
-	}
-	pthread_mutex_unlock(&targets->lock);
+	do {
+		uint64_t now_ns = clock_now_ns();
+
+		names_sync(targets, now_ns);
+		lookups_take(targets);
+		lookups_begin(targets, now_ns);
+		changes_tell(targets, now_ns);
+	} while (wait_for_work(targets));
+	for (unsigned i = 0; i < LOOKUPS_MAX; i++)
+		if (targets->lookups[i].name) {
+			name_remove(targets, targets->lookups[i].name);
+			lookup_end(targets, &targets->lookups[i]);
+		}
 	return NULL;
 }
 
@@ -299,24 +391,33 @@ static void *resolve_main(void *argument)
 
 void targets_refresh(struct targets *targets)
 {
+	struct name *name;
+
 	pthread_mutex_lock(&targets->lock);
-	targets->wanted = true;
+	for (enum queue queue = 0; queue < QUEUES; queue++)
+		TAILQ_FOREACH(name, &targets->queues[queue], entry)
+			name->due_ns = 0;
 	pthread_cond_signal(&targets->wake);
 	pthread_mutex_unlock(&targets->lock);
 }
 
-/* Under the store's lock. */
+/* Under the store's lock, on any thread. */
 static void on_route(void *context, const char *fqdn, const struct routes_route *route)
 {
+	struct targets *targets = context;
+
 	(void)fqdn;
-	if (route && route_spec_has_names(route->spec))
-		targets_refresh(context);
+	if (!route || !route_spec_has_names(route->spec))
+		return;
+	pthread_mutex_lock(&targets->lock);
+	names_note(targets, route->spec);
+	pthread_cond_signal(&targets->wake);
+	pthread_mutex_unlock(&targets->lock);
 }
 
 struct targets *targets_new(struct routes *routes)
 {
 	struct targets *targets = calloc(1, sizeof(*targets));
-	pthread_condattr_t attributes;
 
 	if (!targets || routes_listen(routes, on_route, targets) < 0) {
 		log_errorx("targets: no memory");
@@ -324,11 +425,10 @@ struct targets *targets_new(struct routes *routes)
 		return NULL;
 	}
 	targets->routes = routes;
+	for (enum queue queue = 0; queue < QUEUES; queue++)
+		TAILQ_INIT(&targets->queues[queue]);
 	pthread_mutex_init(&targets->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&targets->wake, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_cond_init(&targets->wake);
 	return targets;
 }
 
@@ -356,7 +456,7 @@ void targets_free(struct targets *targets)
 	pthread_mutex_unlock(&targets->lock);
 	if (targets->started)
 		pthread_join(targets->thread, NULL);
-	targets->pass++;
+	targets->pass++; /* so none is in use */
 	names_prune(targets);
 	pthread_cond_destroy(&targets->wake);
 	pthread_mutex_destroy(&targets->lock);

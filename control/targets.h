@@ -2,8 +2,9 @@
 /*
  * targets: which servers a route's targets are at this moment, for the relay:
  * NAME:PORT targets are resolved here, on a thread of its own (getaddrinfo may
- * take seconds), when they first come up and every TARGETS_REFRESH_S after. A
- * name that cannot be resolved any more keeps the addresses it had.
+ * take seconds), when they first come up and every TARGETS_REFRESH_S after, some
+ * at a time; one that is not answered holds up no other. A name that cannot be
+ * resolved any more keeps the addresses it had.
  */
 #ifndef SLUICE_TARGETS_H
 #define SLUICE_TARGETS_H
@@ -13,10 +14,11 @@
 
 enum {
 	TARGETS_REFRESH_S = 30,        /* getaddrinfo tells no time to live; more: a moved server is missed for longer */
-	TARGETS_RETRY_S = 2,           /* while some name has never been resolved */
+	TARGETS_RETRY_S = 2,           /* a name that has never been resolved */
 	TARGETS_NAME_ADDRESSES_MAX = 16,
 };
 
+struct addrinfo;
 struct targets;
 
 /* Listens to the store, so: before other threads know it. NULL after a line in the log. */
@@ -40,6 +42,13 @@ void targets_refresh(struct targets *targets);
 /* What a relay is to know of a route; route NULL: that it is gone. Any thread. */
 void targets_message(struct targets *targets, const char *fqdn, const struct routes_route *route,
 		     struct protocol_message *message);
+
+/*
+ * The addresses of an answer that one host can have, each once and in order. Of
+ * more than fit always the same ones, in whatever order a server that takes
+ * turns gives them. How many. Pure.
+ */
+unsigned targets_addresses(const struct addrinfo *list, struct addr addresses[static TARGETS_NAME_ADDRESSES_MAX]);
 
 struct targets_stats {
 	size_t names, unresolved;      /* in use; of those, without any address */

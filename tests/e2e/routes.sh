@@ -20,13 +20,19 @@ start_gtlsserver a
 start_gtlsserver b
 head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
 
-# A hosts file of its own for sluice-control: ours to change.
+# A hosts file of its own for sluice-control: ours to change. Its name server hears, and says nothing.
 echo "127.0.0.1 localhost" >"$WORK/hosts"
+echo "nameserver 10.83.1.2" >"$WORK/resolv.conf"
+spawn nameserver client python3 -c '
+import signal, socket
+silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+silent.bind(("10.83.1.2", 53))
+signal.pause()'
 CONTROL_REAL=$CONTROL
 CONTROL=$WORK/control.sh
 cat >"$CONTROL" <<SH
 #!/bin/sh
-mount --bind "$WORK/hosts" /etc/hosts && exec "$CONTROL_REAL" "\$@"
+mount --bind "$WORK/hosts" /etc/hosts && mount --bind "$WORK/resolv.conf" /etc/resolv.conf && exec "$CONTROL_REAL" "\$@"
 SH
 chmod +x "$CONTROL"
 relay_config kernel | relay_start
@@ -64,6 +70,8 @@ both_serve() {
 check "two servers of a name: each gets some of its clients" both_serve
 check "GET shows both, with their weights" says 200 '.targets == [{"address":"'"$TARGET_A"'","weight":1},{"address":"'"$TARGET_B"'","weight":1}] and (has("target") | not)' \
 	GET /routes/two.test
+check "a misspelt weight is no weight of 1" expect 400 POST /routes \
+	-d '{"fqdn":"two.test","type":"simple","targets":[{"address":"10.0.0.1:5","wieght":3}]}'
 other_family_is_passed_over() {
 	post '{"fqdn":"six.test","type":"simple","targets":[{"address":"['"${V6[a]}"']:4433","weight":65535},{"address":"'"$TARGET_B"'"}]}' &&
 		[ "$(served_by b.test six.test)" = $CLIENTS ]
@@ -90,8 +98,22 @@ kill -HUP "$control_pid"
 check "its server moved: SIGHUP makes the next connection follow" wait_for "b serves" 15 answers named.test b.test
 echo "127.0.0.1 localhost" >"$WORK/hosts"
 kill -HUP "$control_pid"
-check "the name is gone: its last address stays" wait_for "the log" 10 grep -q 'server.internal: .*old addresses stay' "$WORK/log/control"
+check "the name is gone: its last address stays" wait_for "the log" 25 grep -q 'server.internal: .*old addresses stay' "$WORK/log/control"
 check "and serves" answers named.test b.test
+
+# Each of these waits ten seconds for the name server.
+post_silent() {
+	local i
+
+	for i in {1..60}; do
+		post "$(route "silent$i.test" simple "silent$i.internal:$BACKEND_PORT")" || return
+	done
+	wait_for "the first are given up" 30 grep -q 'silent.*name resolution' "$WORK/log/control"
+}
+check "60 names that nobody answers for" post_silent
+echo "${V4[a]} other.internal" >>"$WORK/hosts"
+check "hold up no other: a new one" post "$(route named.test simple "other.internal:$BACKEND_PORT")"
+check "serves as soon as one of them is given up" wait_for "it serves" 15 answers named.test a.test
 
 # --- a time to live ----------------------------------------------------------------------------------
 

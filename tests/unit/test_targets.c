@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Unit tests of names as targets: what a relay is told before and after they are resolved. Names of /etc/hosts only. */
 #include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -136,11 +138,69 @@ static void names_are_resolved_when_they_come_up(void **unused)
 	routes_free(routes);
 }
 
+enum { ANSWER_MAX = 100 };
+
+/* An answer of `n` addresses, numbered from `first` on and then from 0. */
+struct answer {
+	struct addrinfo list[ANSWER_MAX];
+	struct sockaddr_in addresses[ANSWER_MAX];
+};
+
+static const struct addrinfo *answer_of(struct answer *answer, uint32_t base, unsigned n, unsigned first)
+{
+	for (unsigned i = 0; i < n; i++) {
+		answer->addresses[i] = (struct sockaddr_in){ .sin_addr.s_addr = htonl(base + (first + i) % n) };
+		answer->list[i] = (struct addrinfo){
+			.ai_family = AF_INET,
+			.ai_addr = (struct sockaddr *)&answer->addresses[i],
+			.ai_next = i + 1 < n ? &answer->list[i + 1] : NULL,
+		};
+	}
+	return answer->list;
+}
+
+static void servers_that_take_turns_change_nothing(void **unused)
+{
+	struct addr once[TARGETS_NAME_ADDRESSES_MAX], again[TARGETS_NAME_ADDRESSES_MAX];
+	struct answer answer;
+
+	(void)unused;
+	assert_int_equal(targets_addresses(answer_of(&answer, 0x0a000001, ANSWER_MAX, 0), once),
+			 TARGETS_NAME_ADDRESSES_MAX);
+	for (unsigned first = 1; first < ANSWER_MAX; first++) {
+		assert_int_equal(targets_addresses(answer_of(&answer, 0x0a000001, ANSWER_MAX, first), again),
+				 TARGETS_NAME_ADDRESSES_MAX);
+		assert_memory_equal(once, again, sizeof(once));
+	}
+	assert_int_equal(targets_addresses(answer_of(&answer, 0x0a000001, 3, 1), once), 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(once[i].bytes[15], i + 1);
+}
+
+static void only_addresses_of_one_host_count(void **unused)
+{
+	static const struct { const char *name; uint32_t address; unsigned n; } rows[] = {
+		{ "unspecified", 0, 0 },
+		{ "multicast", 0xe0000005, 0 },
+		{ "broadcast", 0xffffffff, 0 },
+		{ "a host", 0x0a000001, 1 },
+	};
+	struct addr addresses[TARGETS_NAME_ADDRESSES_MAX];
+	struct answer answer;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (targets_addresses(answer_of(&answer, rows[i].address, 1, 0), addresses) != rows[i].n)
+			fail_msg("%s", rows[i].name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_told_as_they_are),
 		cmocka_unit_test(names_are_resolved_when_they_come_up),
+		cmocka_unit_test(servers_that_take_turns_change_nothing),
+		cmocka_unit_test(only_addresses_of_one_host_count),
 	};
 
 	return cmocka_run_group_tests_name("targets", tests, NULL, NULL);
