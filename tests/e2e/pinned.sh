@@ -66,6 +66,28 @@ path_is_not_followed() {
 	[ "$(counted paths_migrated "$migrated")" -ge 1 ] && [ "$(stat -c %s "$WORK/big")" -ge 500000 ]
 }
 
+pinned_packets_reach() {
+	[ "$(relay_counter worker_pinned_packets)" -ge "$1" ]
+}
+
+# The relay is killed between the new port's first packet and the move; its successor goes on.
+restart_in_the_middle() {
+	local download moved waiting
+
+	moved=$(relay_counter worker_pinned_moves)
+	waiting=$(($(relay_counter worker_pinned_packets) + 1))
+	download b6.test -rebind 1000000 >"$WORK/log/download" 2>&1 &
+	download=$!
+	wait_for "a packet from the new port" 10 pinned_packets_reach $waiting || return
+	kill -KILL "$relay_pid"
+	wait "$relay_pid" 2>/dev/null
+	echo "moves before: $(counted pinned_moves "$moved")"
+	[ "$(counted pinned_moves "$moved")" = 0 ] || return
+	config kernel | relay_start
+	wait $download || { cat "$WORK/log/download"; return 1; }
+	[ "$(counted pinned_moves "$moved")" = 1 ]
+}
+
 # hijack HOST: from another address, while a download of the host is in progress.
 hijack() {
 	local relay=10.83.1.1 from=10.83.1.3 download bytes
@@ -89,5 +111,6 @@ for path in kernel userspace; do
 		check "$path: $host: garbage with a seen connection ID changes nothing" hijack $host
 	done
 	check "$path: it did get to pinned backends" test "$(relay_counter worker_pinned_packets)" -ge 100
+	[ $path != kernel ] || check "a relay that is killed while a client waits" restart_in_the_middle
 done
 finish

@@ -66,18 +66,6 @@ static void answers_go_to(struct bench *bench, uint16_t port, const char *client
 	assert_to_client(bench, client, client_port);
 }
 
-static bool path_at(const struct bench *bench, const char *client, uint16_t client_port, struct path_entry *path)
-{
-	struct tuple tuple = { plain_addr(client), htons(client_port), 0 };
-	struct addr listener = plain_addr(LISTENER);
-	struct endpoint endpoint;
-	uint32_t slot;
-
-	assert_true(endpoint_find(&bench->state, &listener, htons(443), &slot, &endpoint));
-	tuple.endpoint = (uint16_t)slot;
-	return path_find(&bench->state, &tuple, &slot, path);
-}
-
 /* The client has fallen silent, and NEW has spoken often enough: the answers are NEW's. */
 static void move(struct bench *bench, uint16_t port)
 {
@@ -135,7 +123,7 @@ static void silence_and_packets_move_the_return_address(void **unused)
 	assert_int_equal(events(bench, EVENT_PINNED_MOVED), 1);
 	assert_int_equal(events(bench, EVENT_PINNED_RETURNED), 0);
 	/* The kernel's from now on, both ways, without the index. */
-	assert_true(path_at(bench, NEW, &path));
+	assert_true(path_of(bench, NEW, &slot, &path));
 	assert_true(path.flags & PATH_CONFIRMED);
 	assert_int_equal(path.cid_len, 8);
 	assert_int_equal(path.last_seen_s, bench->f.now_s);
@@ -143,7 +131,7 @@ static void silence_and_packets_move_the_return_address(void **unused)
 	assert_true(reply.flags & REPLY_CONFIRMED);
 	assert_int_equal(plain_count(&bench->state.paths), 1);
 	assert_int_equal(plain_count(&bench->state.replies), 1);
-	assert_false(path_at(bench, OLD, &path));
+	assert_false(path_of(bench, OLD, &slot, &path));
 	speaks(bench, NEW, port);
 	all_idle_leaves_nothing(bench);
 	bench_close(bench);
@@ -416,6 +404,7 @@ static void owner_moves_the_session(void **unused)
 	struct bench *bench = connected(&port);
 	uint8_t datagram[1500];
 	struct path_entry path;
+	uint32_t slot;
 
 	(void)unused;
 	bench->f.now_s += SILENCE_S + 1;
@@ -442,7 +431,7 @@ static void owner_moves_the_session(void **unused)
 		collect(bench);
 		assert_int_equal(relay_port(bench), port);
 	}
-	assert_true(path_at(bench, NEW, &path));
+	assert_true(path_of(bench, NEW, &slot, &path));
 	assert_int_equal(path.owner, 0);
 	bench_close(bench);
 }
