@@ -8,6 +8,8 @@
 #   make install    to $(DESTDIR)$(PREFIX)
 
 BUILD   ?= build
+# As one name, however it was given: the dependency files name objects by it.
+override BUILD := $(abspath $(BUILD))
 PREFIX  ?= /usr/local
 CC      := gcc
 CLANG   ?= clang

@@ -34,7 +34,7 @@
 #include "siphash.h"
 #include "socket_counters.h"
 
-#define SLUICE_ABI_VERSION 4
+#define SLUICE_ABI_VERSION 5
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -162,6 +162,7 @@ enum {
 	SESSION_CONFIRMED = 1 << 0,
 	SESSION_CLIENT_SHORT = 1 << 1, /* the client has sent a short header */
 	SESSION_CID_EMPTY = 1 << 2,    /* the backend chose a zero-length CID */
+	SESSION_PINNED = 1 << 3,       /* migration: pinned */
 	SESSION_ORIGINAL = 1 << 4,     /* cids[0] is still the CID_ORIGINAL entry */
 };
 
@@ -180,12 +181,18 @@ struct session {
 	__u8 cid_count;
 	__u8 path_count;
 	__u8 wrong_guesses;            /* of a CID below 8 bytes, before confirmation */
-	__u16 unused;
+	__u8 mover_packets;            /* in a row from `mover`, up to what a move takes */
+	__u8 unused;
 	__u64 candidate;               /* hash of the CID reported last that may become an alias */
 	__u32 paths[SESSION_PATHS_MAX];/* slots in paths; paths[0] is the session's home */
 	__u32 cids[SESSION_CIDS_MAX];  /* slots in cids, oldest first */
 	__u32 older;                   /* next older session with the same home, SLOT_NONE at the end */
 	__u32 client_scid;             /* hash of the SCID that the client chose: which session a reply is for */
+	/* pinned: 4-tuples by a hash that is never 0; 0 is none */
+	__u32 mover;                   /* not the home's, seen last: it may become the home */
+	__u32 left;                    /* the home before, which may have it back at once */
+	__u32 left_s;                  /* since when */
+	__u32 unused_word;
 };
 
 /* --- small tables, written by the steward thread only ----------------------------------------- */
@@ -266,6 +273,7 @@ struct globals {
 	__u32 session_slots;
 	__u32 backend_slots;
 	__u32 nexthops;                 /* live ones, as of the last second: their table is not for readers */
+	__u32 pinned_silence_s;         /* of a pinned session's client, before its return address may move */
 	struct siphash_key hash_key;
 };
 
@@ -346,9 +354,10 @@ ASSERT_AT(struct reply_entry, client, 32);
 ASSERT_AT(struct reply_entry, path, 52);
 ASSERT_SIZE(struct cid_entry, 32);
 ASSERT_AT(struct cid_entry, cid, 12);
-ASSERT_SIZE(struct session, 120);
+ASSERT_SIZE(struct session, 136);
 ASSERT_AT(struct session, backend, 8);
 ASSERT_AT(struct session, candidate, 40);
+ASSERT_AT(struct session, mover, 120);
 ASSERT_SIZE(struct endpoint, 32);
 ASSERT_SIZE(struct relay_address, 16);
 ASSERT_SIZE(struct backend, 32);

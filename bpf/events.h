@@ -25,7 +25,10 @@
 	X(HANDED_OVER, "frames_handed_over", "frames copied to the worker that owns the session")     \
 	X(NEXTHOP_WANTED, "nexthops_wanted", "times a client waited for its next hop")                \
 	X(SESSION_ENDED, "sessions_ended", "sessions ended by the operator")                          \
-	X(QUESTION, "questions", "times the control process was asked for a client's backend")
+	X(QUESTION, "questions", "times the control process was asked for a client's backend")         \
+	X(PINNED_PACKET, "pinned_packets", "packets of pinned sessions from another address")         \
+	X(PINNED_MOVED, "pinned_moves", "pinned sessions whose return address moved")                 \
+	X(PINNED_RETURNED, "pinned_returns", "of those, moved back at once")
 
 enum event {
 #define X(id, label, help) EVENT_##id,

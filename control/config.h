@@ -61,6 +61,7 @@ struct config_relay {
 	unsigned address_count;        /* 0: the kernel's source address towards each backend */
 	uint16_t port_ranges[2][2];    /* inclusive; all 0: outside ip_local_port_range. "1024-32767,61000-65535" */
 	uint32_t restart_grace_s;
+	uint32_t pinned_silence_s;               /* of a client, before a pinned session's return address moves */
 	char run_dir[108];
 };
 

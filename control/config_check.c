@@ -199,9 +199,6 @@ void config_check_route(struct config_walk *walk, void *base, const struct confi
 	const char *must;
 
 	route->line = line_or_begin(lines, "fqdn");
-	if (route->migration != MIGRATION_PATH)
-		config_walk_error(walk, line_or_begin(lines, "migration"), "migration", "pinned",
-				  "not supported yet: must be path");
 	if (route->target && route->target_count)
 		config_walk_error(walk, line_or_begin(lines, "targets"), "targets", NULL,
 				  "must not be given beside target");

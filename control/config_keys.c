@@ -110,6 +110,7 @@ static const struct config_key relay_keys[] = {
 	PARSED("ports", CONFIG(relay.port_ranges), "", config_value_port_ranges),
 	/* Below a few heartbeats, a busy machine's relay would look dead. */
 	NUMBER("restart_grace", CONFIG(relay.restart_grace_s), 5, 86400, 60),
+	NUMBER("pinned_silence", CONFIG(relay.pinned_silence_s), 1, 60, 3),
 	PARSED("run_dir", CONFIG(relay.run_dir), "/run/sluice", config_value_run_dir),
 };
 static const struct config_mapping relay_mapping = MAPPING(relay_keys, NULL);

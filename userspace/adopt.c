@@ -136,6 +136,25 @@ static bool path_is_whole(const struct state *state, uint32_t slot, struct path_
 	       reply.path == slot;
 }
 
+/*
+ * The slot that a session's path is at: a relay that died while a pinned
+ * session's return address moved has left the new entry in the reply's hands, and
+ * the old one in the session's (session_move). SLOT_NONE: the path is lost.
+ */
+static uint32_t path_settled(const struct state *state, uint32_t slot, struct path_entry *path)
+{
+	struct reply_entry reply;
+	uint32_t reply_slot;
+
+	if (path_is_whole(state, slot, path))
+		return slot;
+	if (slot > state->paths.mask || !path_read(state, slot, path) || path->flags & PATH_ABSENT ||
+	    path->backend >= state->backend_slots || !path_reply(state, path, &reply_slot, &reply) ||
+	    !path_is_whole(state, reply.path, path) || !path_reply(state, path, &slot, &reply) || slot != reply_slot)
+		return SLOT_NONE;
+	return reply.path;
+}
+
 /* home: the 4-tuple that a CID_ORIGINAL is hashed with is still the session's. */
 static bool cid_is_whole(const struct state *state, uint32_t slot, uint32_t session_slot, bool home,
 			 struct cid_entry *entry)
@@ -152,9 +171,12 @@ static bool session_trim(const struct state *state, uint32_t slot, struct sessio
 	struct cid_entry cid;
 	uint8_t paths = 0, cids = 0;
 
-	for (unsigned i = 0; i < session->path_count && i < SESSION_PATHS_MAX; i++)
-		if (path_is_whole(state, session->paths[i], &path) && path.backend == session->backend)
-			session->paths[paths++] = session->paths[i];
+	for (unsigned i = 0; i < session->path_count && i < SESSION_PATHS_MAX; i++) {
+		uint32_t settled = path_settled(state, session->paths[i], &path);
+
+		if (settled != SLOT_NONE && path.backend == session->backend)
+			session->paths[paths++] = settled;
+	}
 	session->flags &= (uint8_t)~SESSION_ORIGINAL;
 	for (unsigned i = 0; i < session->cid_count && i < SESSION_CIDS_MAX; i++) {
 		if (!cid_is_whole(state, session->cids[i], slot, paths && session->paths[0] == home, &cid))

@@ -128,10 +128,9 @@ static bool forwarder_send(struct forwarder *f, struct arrival *a, const struct 
 	return true;
 }
 
-bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path)
+bool forwarder_to_backend_unseen(struct forwarder *f, struct arrival *a, const struct path_entry *path)
 {
 	const struct backend *backend = &f->state->backends[path->backend];
-	struct path_entry *entry = table_at(&f->state->paths, path_slot);
 	struct rewrite rewrite = {
 		.nexthop = &f->state->nexthops[backend->nexthop],
 		.src = &f->state->relay_addresses[path->relay_address].address,
@@ -140,8 +139,15 @@ bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_
 		.dst_port_be = backend->port_be,
 	};
 
-	last_seen_set(&entry->last_seen_s, f->now_s);
 	return forwarder_send(f, a, &rewrite, TO_BACKEND);
+}
+
+bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path)
+{
+	struct path_entry *entry = table_at(&f->state->paths, path_slot);
+
+	last_seen_set(&entry->last_seen_s, f->now_s);
+	return forwarder_to_backend_unseen(f, a, path);
 }
 
 bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_slot,

@@ -152,6 +152,8 @@ void forwarder_hand_over(struct forwarder *f, struct frame *frame, uint32_t to);
 
 /* Rewrites and sends a frame in hand along a path; false: it was dropped. */
 bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path);
+/* The same for a packet that is not from the path's client: its time stamp stays. */
+bool forwarder_to_backend_unseen(struct forwarder *f, struct arrival *a, const struct path_entry *path);
 bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_slot,
 			 const struct reply_entry *reply);
 

@@ -6,7 +6,8 @@
  * The order of look-up, long headers and short:
  *   1. (4-tuple, DCID) of a session, or of a first flight in progress: forward
  *   2. DCID of a session elsewhere, of 8 bytes or more, or on an unknown
- *      4-tuple: the client's address changed: a path of its own
+ *      4-tuple: the client's address changed: a path of its own, or, where
+ *      the session is pinned, its home path
  *   3. 4-tuple known, DCID not: the client took up a CID issued under
  *      encryption: the only session that can be meant
  *   4. an Initial: a first flight. All others: count and drop
@@ -141,6 +142,22 @@ static void forward_known(struct forwarder *f, struct arrival *a, uint32_t sessi
 	forwarder_to_backend(f, a, path_slot, path);
 }
 
+/* Rule 2 for a pinned session: the backend sees no change. Only what gets to it counts towards a move. */
+static void forward_pinned(struct forwarder *f, struct arrival *a, uint32_t session_slot, uint32_t home)
+{
+	struct path_entry path;
+	uint16_t nexthop;
+
+	if (!path_read(f->state, home, &path)) {
+		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
+		return;
+	}
+	if (forwarder_to_backend_unseen(f, a, &path) &&
+	    session_mover_seen(&f->sessions, session_slot, &a->tuple, f->now_s) &&
+	    forwarder_nexthop(f, &a->tuple.client, &nexthop) == NEXTHOP_FOUND)
+		session_move(&f->sessions, session_slot, &a->tuple, nexthop, f->now_s);
+}
+
 /* Rule 2: a session whose client was elsewhere. */
 static void migrate(struct forwarder *f, struct arrival *a, uint32_t session_slot, const struct client_path *client)
 {
@@ -162,6 +179,10 @@ static void migrate(struct forwarder *f, struct arrival *a, uint32_t session_slo
 	/* Two workers must not write one entry: see "Ownership" in forwarder.h. */
 	if (client->known && client->path.owner != f->worker) {
 		forwarder_drop(f, a->frame, DROP_AMBIGUOUS_4TUPLE);
+		return;
+	}
+	if (session_holds(f->state, session_slot, &a->tuple, &path_slot)) {
+		forward_pinned(f, a, session_slot, path_slot);
 		return;
 	}
 	way = forwarder_nexthop(f, &a->tuple.client, &nexthop);

@@ -260,17 +260,13 @@ static void sibling_gone(struct state *state, const struct tuple *tuple, unsigne
 		path_write(state, slot, &first);
 }
 
-void path_close(struct state *state, uint32_t slot)
+void path_vacate(struct state *state, uint32_t slot)
 {
 	struct path_entry path;
-	struct reply_entry reply;
 	struct tuple tuple;
-	uint32_t reply_slot;
 
 	if (!path_read(state, slot, &path) || path.flags & PATH_ABSENT)
 		return;
-	if (path_reply(state, &path, &reply_slot, &reply))
-		reply_remove(state, reply_slot, &reply);
 	tuple = path_tuple(&path);
 	if (path_ordinal(&path) == 0 && path.siblings) {
 		path.flags = PATH_ABSENT;
@@ -283,6 +279,47 @@ void path_close(struct state *state, uint32_t slot)
 	table_remove(&state->paths, slot, ordinal_hash(state, &tuple, path_ordinal(&path)));
 	if (path_ordinal(&path) > 0)
 		sibling_gone(state, &tuple, path_ordinal(&path));
+}
+
+void path_close(struct state *state, uint32_t slot)
+{
+	struct path_entry path;
+	struct reply_entry reply;
+	uint32_t reply_slot;
+
+	if (!path_read(state, slot, &path) || path.flags & PATH_ABSENT)
+		return;
+	if (path_reply(state, &path, &reply_slot, &reply))
+		reply_remove(state, reply_slot, &reply);
+	path_vacate(state, slot);
+}
+
+bool path_move(struct state *state, uint32_t from, const struct tuple *to, uint16_t nexthop, uint32_t now_s,
+	       uint32_t *slot)
+{
+	struct path_entry path;
+	struct reply_entry reply;
+	uint32_t reply_slot;
+
+	if (!path_read(state, from, &path) || !path_reply(state, &path, &reply_slot, &reply))
+		return false;
+	path.last_seen_s = now_s;
+	path.client = to->client;
+	path.client_port_be = to->client_port_be;
+	path.endpoint = to->endpoint;
+	path.flags &= (1u << PATH_ORDINAL_SHIFT) - 1;
+	path.siblings = 0;
+	*slot = path_slot_for(state, to, &path);
+	if (*slot == SLOT_NONE)
+		return false;
+	reply.nexthop = nexthop;
+	reply.client = to->client;
+	reply.client_port_be = to->client_port_be;
+	reply.endpoint = to->endpoint;
+	reply.path = *slot;
+	path_write(state, *slot, &path);
+	entry_write(table_at(&state->replies, reply_slot), &reply, sizeof(reply));
+	return true;
 }
 
 uint32_t path_last_seen_s(const struct state *state, uint32_t slot)

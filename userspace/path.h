@@ -61,6 +61,18 @@ void path_confirm(struct state *state, uint32_t slot);
 /* Owner: takes both entries out of the tables. */
 void path_close(struct state *state, uint32_t slot);
 
+/*
+ * Owner: the path's relay port leads to another 4-tuple from now on, which has
+ * no path to this backend; nexthop is the way to it. The old entry in `paths`
+ * stays for path_vacate, so that whoever dies between finds either good. False:
+ * no room, nothing has changed.
+ */
+bool path_move(struct state *state, uint32_t from, const struct tuple *to, uint16_t nexthop, uint32_t now_s,
+	       uint32_t *slot);
+
+/* Owner: takes the entry in `paths` out alone. */
+void path_vacate(struct state *state, uint32_t slot);
+
 /* The later of both directions' time stamps. 0: no such path. */
 uint32_t path_last_seen_s(const struct state *state, uint32_t slot);
 

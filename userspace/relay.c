@@ -131,6 +131,7 @@ static int globals_fill(struct relay *relay, const struct config *config)
 		return -1;
 	}
 	globals->restart_grace_s = config->relay.restart_grace_s;
+	globals->pinned_silence_s = config->relay.pinned_silence_s;
 	globals->idle_timeout_s = config->limits.idle_timeout_s;
 	globals->idle_timeout_unconfirmed_s = config->limits.idle_timeout_unconfirmed_s;
 	relay_ports_refresh(&relay->state);

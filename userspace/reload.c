@@ -35,6 +35,7 @@ static void limits_change(struct relay *relay, const struct config *file)
 	struct globals *globals = relay->state.globals;
 
 	__atomic_store_n(&globals->restart_grace_s, file->relay.restart_grace_s, __ATOMIC_RELAXED);
+	__atomic_store_n(&globals->pinned_silence_s, file->relay.pinned_silence_s, __ATOMIC_RELAXED);
 	__atomic_store_n(&globals->idle_timeout_s, file->limits.idle_timeout_s, __ATOMIC_RELAXED);
 	__atomic_store_n(&globals->idle_timeout_unconfirmed_s, file->limits.idle_timeout_unconfirmed_s,
 			 __ATOMIC_RELAXED);

@@ -299,7 +299,7 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 		return SESSION_TABLE_FULL;
 	}
 	session.generation = pool->state->sessions[*slot].generation + 1;
-	session.flags = SESSION_ORIGINAL;
+	session.flags = SESSION_ORIGINAL | (to->pinned ? SESSION_PINNED : 0);
 	session.cids[0] = cid_slot;
 	session.cid_count = 1;
 	session_write(pool, *slot, &session);
@@ -387,6 +387,88 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 	}
 	pool->counters->events[EVENT_PATH_MIGRATED]++;
 	return SESSION_OK;
+}
+
+/* --- pinned sessions ----------------------------------------------------------------------------- */
+
+bool session_holds(const struct state *state, uint32_t slot, const struct tuple *tuple, uint32_t *home)
+{
+	struct session session;
+	struct path_entry path;
+	uint32_t other;
+
+	if (!session_read(state, slot, &session) || !(session.flags & SESSION_PINNED) || session.path_count != 1)
+		return false;
+	*home = session.paths[0];
+	return path_read(state, *home, &path) && path.session == slot && path.sessions == 1 &&
+	       !path_find_backend(state, tuple, session.backend, &other, &path);
+}
+
+static uint32_t tuple_mark(const struct state *state, const struct tuple *tuple)
+{
+	return (uint32_t)(tuple_hash(state, tuple) >> 32) | 1;
+}
+
+static bool may_return(const struct state *state, const struct session *session, const struct tuple *tuple,
+		       uint32_t now_s)
+{
+	return session->left == tuple_mark(state, tuple) && now_s - session->left_s <= PINNED_RETURN_S;
+}
+
+bool session_mover_seen(struct session_pool *pool, uint32_t slot, const struct tuple *tuple, uint32_t now_s)
+{
+	uint32_t mark = tuple_mark(pool->state, tuple);
+	int32_t silence_s = (int32_t)__atomic_load_n(&pool->state->globals->pinned_silence_s, __ATOMIC_RELAXED);
+	struct path_entry path;
+	struct session session;
+
+	pool->counters->events[EVENT_PINNED_PACKET]++;
+	if (!session_read(pool->state, slot, &session) || !(session.flags & SESSION_CONFIRMED) ||
+	    !path_read(pool->state, session.paths[0], &path))
+		return false;
+	if (may_return(pool->state, &session, tuple, now_s))
+		return true;
+	if (session.mover != mark) {
+		session.mover = mark;
+		session.mover_packets = 0;
+	}
+	if (session.mover_packets < PINNED_PACKETS) {
+		session.mover_packets++;
+		session_write(pool, slot, &session);
+	}
+	/* Whole seconds apart by more: silent for at least as long. Signed: as in session_expire. */
+	return session.mover_packets == PINNED_PACKETS && (int32_t)(now_s - path.last_seen_s) > silence_s;
+}
+
+void session_move(struct session_pool *pool, uint32_t slot, const struct tuple *tuple, uint16_t nexthop,
+		  uint32_t now_s)
+{
+	struct session session;
+	struct path_entry path;
+	struct tuple home;
+	uint32_t from, to;
+
+	if (!session_read(pool->state, slot, &session) || !path_read(pool->state, session.paths[0], &path) ||
+	    !path_move(pool->state, session.paths[0], tuple, nexthop, now_s, &to))
+		return;
+	home = path_tuple(&path);
+	pool->counters->events[EVENT_PINNED_MOVED]++;
+	/* Who was sent back has no right to return: else two addresses could take turns for ever. */
+	if (may_return(pool->state, &session, tuple, now_s)) {
+		session.left = 0;
+		pool->counters->events[EVENT_PINNED_RETURNED]++;
+	} else {
+		session.left = tuple_mark(pool->state, &home);
+	}
+	session.left_s = now_s;
+	session.mover = 0;
+	session.mover_packets = 0;
+	original_forget(pool, &session);
+	from = session.paths[0];
+	session.paths[0] = to;
+	/* The old entry goes last: a relay that dies before is repaired by what the reply entry says (adopt.c). */
+	session_write(pool, slot, &session);
+	path_vacate(pool->state, from);
 }
 
 void session_confirm(struct session_pool *pool, uint32_t slot, uint32_t now_s)

@@ -25,6 +25,20 @@ enum {
 	PATHS_UNANSWERED_MAX = 4,       /* of a session; else spoofed addresses eat every relay port */
 	PATH_UNANSWERED_S = 3,
 	WRONG_GUESSES_MAX = 8,          /* of a CID below 8 bytes, before confirmation */
+	/*
+	 * In a row from one new address before a pinned session's return address
+	 * moves. Fewer: packets that strayed move it. More: a client that only
+	 * probes for answers, at twice the interval each time (RFC 9002 s6.2.1),
+	 * waits that much longer.
+	 */
+	PINNED_PACKETS = 3,
+	/*
+	 * For so long the address that was left may have a pinned session back at
+	 * once. QUIC stacks give up after some 30 s of silence by default: a client that
+	 * merely paused, and was taken for gone, has spoken by then. Longer: who
+	 * listens where a client has been before can call it back.
+	 */
+	PINNED_RETURN_S = 30,
 };
 
 /* Where a new connection goes, and on whose word. */
@@ -81,6 +95,24 @@ void session_close(struct session_pool *pool, uint32_t slot);
 /* The path of a session from a client address it was not seen at yet. */
 enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, const struct tuple *tuple,
 				     uint16_t nexthop, uint32_t now_s, uint32_t *path_slot);
+
+/*
+ * A packet from a client address that is not the session's: is it the session's
+ * home path that leads to the backend still? If it is pinned, and neither the
+ * home nor the new address has another session to this backend.
+ */
+bool session_holds(const struct state *state, uint32_t slot, const struct tuple *tuple, uint32_t *home);
+
+/*
+ * Such a packet was forwarded. True: it is time to move: the home has been
+ * silent for globals' pinned_silence_s, and PINNED_PACKETS came from here; or
+ * it is here that the session was before.
+ */
+bool session_mover_seen(struct session_pool *pool, uint32_t slot, const struct tuple *tuple, uint32_t now_s);
+
+/* The return address moves; the relay port stays. Nothing happens if the tables have no room. */
+void session_move(struct session_pool *pool, uint32_t slot, const struct tuple *tuple, uint16_t nexthop,
+		  uint32_t now_s);
 
 /* The backend chose this CID (SCID of its long header, Retry's included; may be empty). */
 void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid, bool retry);

@@ -296,14 +296,16 @@ make_documents() {
 }
 
 # start_gtlsserver NS [OPTION...]: ngtcp2's server, whose / says "NS.test"; documents in $WORK/NS.htdocs.
+# GTLSSERVER_LOG=1: it says what it does with each packet.
 start_gtlsserver() {
 	local ns=$1
 
 	shift
+	[ -n "${GTLSSERVER_LOG:-}" ] || set -- -q "$@"
 	need gtlsserver
 	make_documents "$ns"
 	# One datagram a call: kernels before 6.11 refuse UDP GSO on interfaces without checksum offload.
-	spawn "gtlsserver-$ns" "$ns" gtlsserver -q --no-quic-dump --no-http-dump --max-gso-dgrams=1 \
+	spawn "gtlsserver-$ns" "$ns" gtlsserver --no-quic-dump --no-http-dump --max-gso-dgrams=1 \
 		-d "$WORK/$ns.htdocs" "$@" '*' "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
 	wait_udp "$ns" "$BACKEND_PORT" "gtlsserver in $ns"
 }
@@ -320,7 +322,8 @@ start_lb_server() {
 	wait_for "lb_server in $ns" 10 grep -q ready "$WORK/log/lb_server-$ns" || bail "lb_server in $ns starts"
 }
 
-# start_caddy NS: Debian's caddy with HTTP/3, answering "NS.test". quic-go inside: 4-byte connection IDs.
+# start_caddy NS: Debian's caddy with HTTP/3, answering "NS.test"; /big is $WORK/NS.htdocs/big. quic-go inside: 4-byte
+# connection IDs.
 start_caddy() {
 	local ns=$1
 
@@ -336,7 +339,9 @@ start_caddy() {
 		}
 		https://$ns.test:$BACKEND_PORT, https://${ns}6.test:$BACKEND_PORT {
 			tls $WORK/$ns.pem $WORK/$ns.key
-			respond "$ns.test
+			root * $WORK/$ns.htdocs
+			file_server /big
+			respond / "$ns.test
 		"
 		}
 	CADDY
@@ -413,9 +418,9 @@ length_and_sum() {
 	echo "$(stat -c %s "$1") $(sha256sum <"$1" | cut -d' ' -f1)"
 }
 
-# What clients send takes time from now on: 16 Mbit/s, so that an upload of 2 MB lasts a second.
+# limit_clients [RATE]: what they send takes time from now on: at 16 Mbit/s an upload of 2 MB lasts a second.
 limit_clients() {
-	in_ns client tc qdisc add dev cl0 root tbf rate 16mbit burst 32kb latency 100ms || bail "tbf"
+	in_ns client tc qdisc add dev cl0 root tbf rate "${1:-16mbit}" burst 32kb latency 100ms || bail "tbf"
 }
 
 unlimit_clients() {

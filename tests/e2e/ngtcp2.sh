@@ -10,9 +10,10 @@
 #                                                      (a Retry for each)
 . "$(dirname "$0")/lib.sh"
 
-need gtlsclient
+need gtlsclient tc
 testbed_up
 start_gtlsserver a
+quiet_server=$spawned_pid
 start_gtlsserver b -V
 head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
 
@@ -46,7 +47,7 @@ download() {
 }
 
 upload() {
-	gtls a.test /index.html -q -m POST -d "$WORK/a.htdocs/big"
+	gtls a.test /index.html -q -m POST -d "$WORK/a.htdocs/big" "$@"
 }
 
 rebound() {
@@ -55,6 +56,34 @@ rebound() {
 	ports=$(grep -oE 'Sent packet: local=[^ ]+' "$WORK/log/gtlsclient" | sort -u | wc -l)
 	echo "the client used $ports addresses"
 	[ "$ports" = 2 ]
+}
+
+# rebound_at WHEN: in the middle of a 20 MB upload of some 1.6 s. The server validates the one address that is new to it.
+rebound_at() {
+	local validated
+
+	: >"$WORK/log/gtlsserver-a"
+	upload --change-local-addr="$1" --nat-rebinding || return
+	validated=$(grep -c '^Path validation against path .* succeeded' "$WORK/log/gtlsserver-a")
+	echo "the server validated $validated addresses"
+	[ "$validated" = 1 ]
+}
+
+# rebinds PATH: the server tells of each packet meanwhile, which takes its time.
+rebinds() {
+	local when loud_server
+
+	stop_pid "$quiet_server"
+	GTLSSERVER_LOG=1 start_gtlsserver a
+	loud_server=$spawned_pid
+	limit_clients 100mbit
+	for when in 100ms 600ms 1100ms; do
+		check "$1: the client's port changes ${when} into a 20 MB upload, and is validated once" rebound_at $when
+	done
+	unlimit_clients
+	stop_pid "$loud_server"
+	start_gtlsserver a
+	quiet_server=$spawned_pid
 }
 
 # transfers_by PATH: a 20 MB transfer each way, and who forwarded it.
@@ -84,6 +113,7 @@ for path in kernel userspace; do
 	check "$path: 0-RTT of a resumed session" resumed_with_0rtt
 	check "$path: the client's port changes" rebound
 	transfers_by $path
+	rebinds $path
 	[ -z "$DIRECT" ] || break
 done
 finish

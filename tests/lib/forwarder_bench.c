@@ -257,6 +257,18 @@ uint16_t connect_to(struct bench *bench, const char *client, uint16_t port, cons
 	return relay;
 }
 
+bool path_of(const struct bench *bench, const char *client, uint16_t port, uint32_t *slot, struct path_entry *path)
+{
+	struct tuple tuple = { plain_addr(client), htons(port), 0 };
+	struct addr listener = plain_addr(LISTENER);
+	struct endpoint endpoint;
+	uint32_t endpoint_slot;
+
+	assert_true(endpoint_find(&bench->state, &listener, htons(443), &endpoint_slot, &endpoint));
+	tuple.endpoint = (uint16_t)endpoint_slot;
+	return path_find(&bench->state, &tuple, slot, path);
+}
+
 int bench_thread_begin(void **unused)
 {
 	(void)unused;

@@ -83,6 +83,9 @@ size_t retry(uint8_t *out, const char *dcid, const char *scid);
 /* The relay port that the only output came from. */
 uint16_t relay_port(const struct bench *bench);
 
+/* The default path entry of a client at the listener. False: none. */
+bool path_of(const struct bench *bench, const char *client, uint16_t port, uint32_t *slot, struct path_entry *path);
+
 /* The only output went there. */
 void assert_to_backend(const struct bench *bench, uint32_t backend);
 void assert_to_client(const struct bench *bench, const char *client, uint16_t port);

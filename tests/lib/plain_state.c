@@ -46,6 +46,7 @@ void plain_state_init(struct state *state, uint32_t sessions)
 	state->globals->relay_ports[3] = 65535;
 	state->globals->idle_timeout_s = 180;
 	state->globals->idle_timeout_unconfirmed_s = 10;
+	state->globals->pinned_silence_s = 3;
 }
 
 void plain_state_end(struct state *state)

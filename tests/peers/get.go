@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 // get: one HTTP/3 request to a target, GET or (with -upload) POST; the body of
-// the answer goes to standard output.
+// the answer goes to standard output. With -rebind, the client's port is
+// another once so much has come, as behind a NAT that forgot it.
 package main
 
 import (
@@ -23,6 +24,8 @@ func get(args []string) error {
 	ca := flags.String("ca", "", "certificate that signed the server's, PEM")
 	path := flags.String("path", "/", "of the URL")
 	upload := flags.String("upload", "", "file to POST")
+	rebind := flags.Int("rebind", 0, "bytes received until the port changes; 0: it does not")
+	keepAlive := flags.Duration("keep-alive", 0, "PING when nothing came for so long; 0: never")
 	timeout := flags.Duration("timeout", 20*time.Second, "for everything")
 	flags.Parse(args)
 	if flags.NArg() != 1 {
@@ -39,10 +42,16 @@ func get(args []string) error {
 
 	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
 	defer cancel()
+	socket, err := newRebindingSocket(*rebind)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
 	transport := &http3.RoundTripper{
 		TLSClientConfig: tlsConfig,
+		QuicConfig:      &quic.Config{KeepAlivePeriod: *keepAlive},
 		Dial: func(ctx context.Context, _ string, t *tls.Config, c *quic.Config) (quic.EarlyConnection, error) {
-			return quic.DialAddrEarlyContext(ctx, target.addr.String(), t, c)
+			return quic.DialEarlyContext(ctx, socket, target.addr, target.sni, t, c)
 		},
 	}
 	defer transport.Close()

@@ -231,6 +231,48 @@ static void paths_of_one_client_keep_one_owner(void **unused)
 	}
 }
 
+/* A relay that dies while a pinned session's return address moves: whichever store was its last, the session goes on. */
+static void move_cut_short_is_finished(void **unused)
+{
+	(void)unused;
+	for (unsigned stores = 1; stores <= 3; stores++) {
+		struct bench *bench = bench_open(64);
+		uint16_t port = connect_to(bench, "192.0.2.1", 1, "a.test", "0001020304050607", SERVER_CID);
+		struct tuple tuple;
+		struct reply_entry reply;
+		struct path_entry path;
+		struct session session;
+		uint32_t home, slot, moved;
+		uint8_t datagram[1500];
+
+		for (slot = 0; !session_read(&bench->state, slot, &session); slot++)
+			;
+		home = session.paths[0];
+		assert_true(path_read(&bench->state, home, &path));
+		assert_true(path_reply(&bench->state, &path, &moved, &reply));
+		tuple = path_tuple(&path);
+		tuple.client_port_be = htons(7);
+		assert_true(path_move(&bench->state, home, &tuple, TO_CLIENTS, bench->f.now_s, &moved));
+		if (stores == 1) {
+			/* The new entry in paths alone. */
+			assert_true(path_reply(&bench->state, &path, &slot, &(struct reply_entry){ 0 }));
+			entry_write(table_at(&bench->state.replies, slot), &reply, sizeof(reply));
+		} else if (stores == 3) {
+			session.paths[0] = moved;
+			session_write(&bench->f.sessions, slot, &session);
+		}
+		assert_int_equal(restart(bench), 1);
+		assert_int_equal(plain_count(&bench->state.paths), 1);
+		from(bench, "192.0.2.1", stores == 1 ? 1 : 7, datagram, short_header(datagram, SERVER_CID, 60));
+		assert_to_backend(bench, A);
+		assert_int_equal(relay_port(bench), port);
+		from_server(bench, A, port, datagram, short_header(datagram, "", 60));
+		assert_to_client(bench, "192.0.2.1", stores == 1 ? 1 : 7);
+		all_idle_leaves_nothing(bench);
+		bench_close(bench);
+	}
+}
+
 /* A backend that was being changed is its sessions' own still; one that was being made is nobody's. */
 static void backends_in_the_making(void **unused)
 {
@@ -277,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_tables_stay_as_they_are),
 		cmocka_unit_test(any_damage_is_repaired),
+		cmocka_unit_test(move_cut_short_is_finished),
 		cmocka_unit_test(backends_in_the_making),
 		cmocka_unit_test(counters_survive_and_gauges_do_not),
 		cmocka_unit_test(owners_follow_the_number_of_workers),

@@ -73,6 +73,7 @@ static void assert_defaults(const struct config *c)
 	assert_int_equal(c->relay.address_count, 0);
 	assert_int_equal(c->relay.port_ranges[0][1] | c->relay.port_ranges[1][1], 0);
 	assert_int_equal(c->relay.restart_grace_s, 60);
+	assert_int_equal(c->relay.pinned_silence_s, 3);
 	assert_string_equal(c->relay.run_dir, "/run/sluice");
 	assert_int_equal(c->limits.sessions, 65536);
 	assert_int_equal(c->limits.aliases_per_session, 8);
@@ -263,7 +264,7 @@ static const char every_key[] =
 	"xdp: {interfaces: [eth0, \"wan.100\"], mode: generic, busy_poll: never, workers: 64, zero_copy: always,\n"
 	"  dispatcher: never}\n"
 	"relay: {addresses: [10.0.0.1, '2001:db8::1'], ports: '1024-32767,61000-65535', restart_grace: 5,\n"
-	"  run_dir: /tmp/s}\n"
+	"  pinned_silence: 60, run_dir: /tmp/s}\n"
 	"limits: {sessions: 64, aliases_per_session: 0, pending_handshakes: 16, pending_bytes_per_handshake: 2400,\n"
 	"  pending_seconds: 60, new_sessions_per_s_per_source: 1000000, idle_timeout: 86400,\n"
 	"  idle_timeout_unconfirmed: 3600}\n"
@@ -285,7 +286,7 @@ static const char every_key[] =
 	"firehose: {}\n"
 	"log: {level: debug, format: json}\n"
 	"routes:\n"
-	"  - {fqdn: GAME1.Example.COM., type: simple, target: '10.0.0.5:7777', migration: path}\n"
+	"  - {fqdn: GAME1.Example.COM., type: simple, target: '10.0.0.5:7777', migration: pinned}\n"
 	"  - fqdn: '*._under_score.example.com'\n"
 	"    type: agones\n"
 	"    target: my-fleet\n"
@@ -369,6 +370,7 @@ static void test_every_key(void **state)
 	assert_int_equal(c.relay.port_ranges[1][0], 61000);
 	assert_int_equal(c.relay.port_ranges[1][1], 65535);
 	assert_int_equal(c.relay.restart_grace_s, 5);
+	assert_int_equal(c.relay.pinned_silence_s, 60);
 	assert_string_equal(c.relay.run_dir, "/tmp/s");
 	assert_int_equal(c.limits.sessions, 64);
 	assert_int_equal(c.limits.aliases_per_session, 0);
@@ -411,7 +413,7 @@ static void test_every_key(void **state)
 	assert_int_equal(c.log.format, CONFIG_LOG_JSON);
 	assert_int_equal(c.route_count, 4);
 	assert_string_equal(c.routes[0].fqdn, "game1.example.com");
-	assert_int_equal(c.routes[0].migration, MIGRATION_PATH);
+	assert_int_equal(c.routes[0].migration, MIGRATION_PINNED);
 	assert_ip(c.routes[0].spec->targets[0].address.addr, "10.0.0.5");
 	assert_int_equal(c.routes[0].spec->targets[0].address.port, 7777);
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");

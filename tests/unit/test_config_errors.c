@@ -209,17 +209,19 @@ static const struct error_row error_rows[] = {
 	  "c.yaml:7: limits.idle_timeout: 86401: must be an integer from 5 to 86400\n"
 	  "c.yaml:8: limits.idle_timeout_unconfirmed: 3601: must be an integer from 1 to 3600\n" },
 	{ "every other number too low",
-	  "xdp: {workers: -1}\nrelay: {restart_grace: 4}\napi: {port: 0}\nredis: {db: -1}\nudp: {port: 0}\n",
+	  "xdp: {workers: -1}\nrelay: {restart_grace: 4, pinned_silence: 0}\napi: {port: 0}\nredis: {db: -1}\nudp: {port: 0}\n",
 	  "c.yaml:1: xdp.workers: -1: must be an integer from 0 to 64\n"
 	  "c.yaml:2: relay.restart_grace: 4: must be an integer from 5 to 86400\n"
+	  "c.yaml:2: relay.pinned_silence: 0: must be an integer from 1 to 60\n"
 	  "c.yaml:3: api.port: 0: must be an integer from 1 to 65535\n"
 	  "c.yaml:4: redis.db: -1: must be an integer from 0 to 65535\n"
 	  "c.yaml:5: udp.port: 0: must be an integer from 1 to 65535\n" },
 	{ "every other number too high",
-	  "xdp: {workers: 65}\nrelay: {restart_grace: 86401}\napi: {port: 65536}\nredis: {db: 65536}\n"
+	  "xdp: {workers: 65}\nrelay: {restart_grace: 86401, pinned_silence: 61}\napi: {port: 65536}\nredis: {db: 65536}\n"
 	  "udp: {port: 65536}\n",
 	  "c.yaml:1: xdp.workers: 65: must be an integer from 0 to 64\n"
 	  "c.yaml:2: relay.restart_grace: 86401: must be an integer from 5 to 86400\n"
+	  "c.yaml:2: relay.pinned_silence: 61: must be an integer from 1 to 60\n"
 	  "c.yaml:3: api.port: 65536: must be an integer from 1 to 65535\n"
 	  "c.yaml:4: redis.db: 65536: must be an integer from 0 to 65535\n"
 	  "c.yaml:5: udp.port: 65536: must be an integer from 1 to 65535\n" },
@@ -344,8 +346,6 @@ static const struct error_row error_rows[] = {
 	  "c.yaml:2: routes[0].target: my fleet: must be a fleet's name: 1 to 63 letters, digits, - _ and .\n" },
 	{ "migration unknown", "routes:\n- {fqdn: a.b, type: agones, target: f, migration: none}\n",
 	  "c.yaml:2: routes[0].migration: none: must be path or pinned\n" },
-	{ "migration not there yet", "routes:\n- fqdn: a.b\n  type: agones\n  target: f\n  migration: pinned\n",
-	  "c.yaml:5: routes[0].migration: pinned: not supported yet: must be path\n" },
 	/* YAML itself */
 	{ "syntax: flow mapping not closed", "udp:\n  port: 5\nlimits: {sessions: 64\n",
 	  "c.yaml:4: YAML syntax: did not find expected ',' or '}' (while parsing a flow mapping from line 3)\n" },

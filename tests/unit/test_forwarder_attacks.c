@@ -20,18 +20,6 @@ static uint64_t event_count(const struct bench *bench, enum event event)
 	return bench->f.counters->events[event];
 }
 
-static bool path_of(struct bench *bench, const char *client, uint16_t port, uint32_t *slot, struct path_entry *path)
-{
-	struct tuple tuple = { plain_addr(client), htons(port), 0 };
-	struct addr listener = plain_addr(LISTENER);
-	struct endpoint endpoint;
-	uint32_t endpoint_slot;
-
-	assert_true(endpoint_find(&bench->state, &listener, htons(443), &endpoint_slot, &endpoint));
-	tuple.endpoint = (uint16_t)endpoint_slot;
-	return path_find(&bench->state, &tuple, slot, path);
-}
-
 /* With no port left, an unconfirmed session must not be ended for the sake of its own new path. */
 static void migration_does_not_evict_its_own_session(void **unused)
 {

@@ -106,9 +106,6 @@ static void equal_short_cids_of_two_backends_do_not_mix(void **unused)
 static void changed_address_gets_a_path_of_its_own(void **unused)
 {
 	struct bench *bench = bench_open(64);
-	struct tuple tuple = { plain_addr("198.51.100.9"), htons(777), 0 };
-	struct addr listener = plain_addr(LISTENER);
-	struct endpoint endpoint;
 	struct path_entry path;
 	uint8_t datagram[1500];
 	uint16_t old, new;
@@ -126,15 +123,13 @@ static void changed_address_gets_a_path_of_its_own(void **unused)
 	from_server(bench, A, old, datagram, short_header(datagram, "", 60));
 	assert_to_client(bench, "192.0.2.1", CLIENT_PORT);
 	/* The new path's entry carries the CID, so that the kernel need not look in the index. */
-	assert_true(endpoint_find(&bench->state, &listener, htons(443), &slot, &endpoint));
-	tuple.endpoint = (uint16_t)slot;
-	assert_true(path_find(&bench->state, &tuple, &slot, &path));
+	assert_true(path_of(bench, "198.51.100.9", 777, &slot, &path));
 	assert_int_equal(path.cid_len, 8);
 	assert_false(path.flags & PATH_CONFIRMED);
 	/* The backend has answered there: the next packet makes the path the kernel's. */
 	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, SERVER_CID, 60));
 	assert_int_equal(relay_port(bench), new);
-	assert_true(path_find(&bench->state, &tuple, &slot, &path));
+	assert_true(path_of(bench, "198.51.100.9", 777, &slot, &path));
 	assert_true(path.flags & PATH_CONFIRMED);
 	from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, SERVER_CID, 60));
 	assert_int_equal(relay_port(bench), old);
