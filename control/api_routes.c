@@ -47,7 +47,8 @@ static bool body_keys_known(const struct api_request *request, struct api_answer
 	json_object_foreach(request->body, key, value) {
 		if (key_is_known(key))
 			continue;
-		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type, target, targets, migration, expires or ttl",
+		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type, target, targets, migration, health, expires "
+			  "or ttl",
 			  key);
 		return false;
 	}

@@ -74,7 +74,8 @@ static void message_of(struct targets *targets, struct routes *routes, const cha
 static void addresses_are_told_as_they_are(void **unused)
 {
 	const struct route_draft two = { .count = 2, .targets = { { "10.0.0.1:5", 3 }, { "[2001:db8::1]:6", 1 } } };
-	const struct route_draft fleet = { ROUTE_AGONES, MIGRATION_PINNED, 0, 1, { { "f", 1 } } };
+	const struct route_draft fleet = {
+		.type = ROUTE_AGONES, .migration = MIGRATION_PINNED, .count = 1, .targets = { { "f", 1 } } };
 	struct routes *routes = routes_new(8);
 	struct targets *targets = targets_new(routes);
 	struct protocol_message message;
