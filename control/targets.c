@@ -16,7 +16,6 @@
 #include "userspace/log.h"
 
 enum {
-	PAGE_ROUTES = 64,
 	LOOKUPS_AT_ONCE = 32,
 	ANSWER_STEP_MS = 5,            /* how often answers are looked for: glibc has no descriptor for them */
 };
@@ -123,26 +122,10 @@ static void names_prune(struct targets *targets)
 
 /* --- resolving: the thread's own --------------------------------------------------------------------- */
 
-static void each_route_with_names(struct targets *targets,
-				  void (*call)(struct targets *targets, const struct routes_route *route))
+static void note_route(void *context, const struct routes_route *route)
 {
-	struct routes_route *page = calloc(PAGE_ROUTES, sizeof(*page));
-	char after[CONFIG_FQDN_MAX + 1] = "";
-	size_t n;
-
-	while (page && (n = routes_list(targets->routes, after, page, PAGE_ROUTES)) > 0) {
-		for (size_t i = 0; i < n; i++)
-			if (route_spec_has_names(page[i].spec))
-				call(targets, &page[i]);
-		memcpy(after, page[n - 1].fqdn, sizeof(after));
-		routes_end(page, n);
-	}
-	free(page);
-}
-
-static void note_route(struct targets *targets, const struct routes_route *route)
-{
-	names_note(targets, route->spec);
+	if (route_spec_has_names(route->spec))
+		names_note(context, route->spec);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -232,8 +215,9 @@ static struct name *names_resolve(struct targets *targets, struct name *first)
 	return go_on ? name : NULL;
 }
 
-static void tell_if_changed(struct targets *targets, const struct routes_route *route)
+static void tell_if_changed(void *context, const struct routes_route *route)
 {
+	struct targets *targets = context;
 	bool changed = false;
 
 	pthread_mutex_lock(&targets->lock);
@@ -255,14 +239,14 @@ static void pass(struct targets *targets)
 	bool changed = false;
 
 	targets->pass++;
-	each_route_with_names(targets, note_route);
+	routes_each(targets->routes, note_route, targets);
 	names_prune(targets);
 	for (struct name *name = targets->names; name;)
 		name = names_resolve(targets, name);
 	for (struct name *name = targets->names; name; name = name->next)
 		changed |= name->changed;
 	if (changed)
-		each_route_with_names(targets, tell_if_changed);
+		routes_each(targets->routes, tell_if_changed, targets);
 	for (struct name *name = targets->names; name; name = name->next) {
 		name->changed = false;
 		count.names++;
