@@ -22,6 +22,7 @@ struct api_options {
 	const struct config_api *config;   /* read by api_start only, but tls: borrowed */
 	struct routes *routes;             /* borrowed, like view and link */
 	struct targets *targets;
+	struct servers *servers;
 	struct view *view;
 	struct link *link;
 	struct share *share;               /* NULL: no Redis */

@@ -46,6 +46,7 @@ void api_metrics(struct api_request *request, struct api_answer *answer)
 	}
 	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share,
 		      request->api->allocation);
+	metrics_print_servers(out, request->api->servers);
 	if (request->api->tls)
 		metrics_print_tls(out, api_tls_stats(request->api->tls));
 	fclose(out);

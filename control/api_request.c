@@ -22,6 +22,8 @@ const struct api_endpoint api_endpoints[] = {
 	{ "GET", "/sessions/by-path/{backend}/{relay}", 0, api_session_by_path },
 	{ "DELETE", "/sessions/{id}", 0, api_session_delete },
 	{ "GET", "/backends", 0, api_backends_list },
+	{ "PUT", "/backends/{backend}/drain", 0, api_backend_drain_put },
+	{ "DELETE", "/backends/{backend}/drain", 0, api_backend_drain_delete },
 	{ "GET", "/healthz", API_OPEN, api_healthz },
 	{ "GET", "/readyz", API_OPEN, api_readyz },
 	{ "GET", "/metrics", 0, api_metrics },

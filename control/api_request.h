@@ -90,6 +90,8 @@ void api_sessions_list(struct api_request *request, struct api_answer *answer);
 void api_session_by_path(struct api_request *request, struct api_answer *answer);
 void api_session_delete(struct api_request *request, struct api_answer *answer);
 void api_backends_list(struct api_request *request, struct api_answer *answer);
+void api_backend_drain_put(struct api_request *request, struct api_answer *answer);
+void api_backend_drain_delete(struct api_request *request, struct api_answer *answer);
 
 /* api_process.c */
 void api_healthz(struct api_request *request, struct api_answer *answer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api_sessions: /sessions and /backends, from the relay's tables. API threads. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,8 +157,40 @@ void api_backends_list(struct api_request *request, struct api_answer *answer)
 	state = tables_enter(request, answer);
 	if (!state)
 		return;
-	answer->json = sessions_backends(state, after, limit);
+	answer->json = sessions_backends(state, request->api->servers, after, limit);
 	view_leave(request->api->view);
 	if (!answer->json)
 		api_error(answer, 500, "out of memory");
+}
+
+/* --- draining ----------------------------------------------------------------------------------------- */
+
+static void backend_drain(const struct api_request *request, bool drain, struct api_answer *answer)
+{
+	struct config_address address;
+	int error;
+
+	if (config_address_parse(request->parameters[0], &address) < 0) {
+		api_error(answer, 400, "backend: must be IP:PORT or [IPv6]:PORT");
+		return;
+	}
+	error = servers_drain(request->api->servers, &address, drain);
+	if (error == -ENOENT)
+		api_error(answer, 404, "this backend is not draining");
+	else if (error == -ENOSPC)
+		api_error(answer, 503, "%d backends are draining already", SERVERS_DRAINING_MAX);
+	else if (error)
+		api_error(answer, 500, "out of memory");
+	else
+		api_ok(answer);
+}
+
+void api_backend_drain_put(struct api_request *request, struct api_answer *answer)
+{
+	backend_drain(request, true, answer);
+}
+
+void api_backend_drain_delete(struct api_request *request, struct api_answer *answer)
+{
+	backend_drain(request, false, answer);
 }

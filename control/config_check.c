@@ -159,6 +159,8 @@ void config_check_listener(struct config_walk *walk, void *base, const struct co
 static void draft_fill(struct route_draft *draft, const struct config_route *route)
 {
 	*draft = (struct route_draft){ .type = route->type, .migration = route->migration };
+	if (route->has_health)
+		draft->health = route->health;
 	if (route->target) {
 		draft->targets[draft->count].text = route->target;
 		draft->targets[draft->count++].weight = 1;
@@ -191,6 +193,16 @@ static bool targets_are_whole(const struct config_route *route)
 	return true;
 }
 
+/* It is there, be it empty: without it nothing is asked. */
+void config_check_health(struct config_walk *walk, void *base, const struct config_lines *lines)
+{
+	struct config_route *route = base;
+
+	(void)walk;
+	(void)lines;
+	route->has_health = true;
+}
+
 void config_check_route(struct config_walk *walk, void *base, const struct config_lines *lines)
 {
 	unsigned errors = walk->errors->count, at;
@@ -210,7 +222,9 @@ void config_check_route(struct config_walk *walk, void *base, const struct confi
 		return;
 	draft_fill(&draft, route);
 	must = route_spec_new(&draft, &route->spec, &at);
-	if (must)
+	if (must && at == ROUTE_SPEC_AT_HEALTH)
+		config_walk_error(walk, line_or_begin(lines, "health"), "health", NULL, must);
+	else if (must)
 		target_error(walk, route, lines, at, must);
 }
 

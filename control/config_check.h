@@ -15,6 +15,7 @@ void config_check_api_tls(struct config_walk *walk, void *base, const struct con
 void config_check_listener(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_agones(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_route(struct config_walk *walk, void *base, const struct config_lines *lines);
+void config_check_health(struct config_walk *walk, void *base, const struct config_lines *lines); /* of a route */
 
 /* One more item; called through the tables. */
 void *config_check_add_listener(struct config_draft *draft);

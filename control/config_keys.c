@@ -208,12 +208,20 @@ static const struct config_list target_list = {
 	.max = ROUTE_SPEC_TARGETS_MAX,
 	.add = config_check_add_target,
 };
+static const struct config_key health_keys[] = {
+	NUMBER("interval", ROUTE(health.interval_s), 1, ROUTE_HEALTH_INTERVAL_MAX_S, ROUTE_HEALTH_INTERVAL_S),
+	NUMBER("timeout", ROUTE(health.timeout_s), 1, ROUTE_HEALTH_TIMEOUT_MAX_S, ROUTE_HEALTH_TIMEOUT_S),
+	NUMBER("rise", ROUTE(health.rise), 1, ROUTE_HEALTH_STREAK_MAX, ROUTE_HEALTH_RISE),
+	NUMBER("fall", ROUTE(health.fall), 1, ROUTE_HEALTH_STREAK_MAX, ROUTE_HEALTH_FALL),
+};
+static const struct config_mapping health_mapping = MAPPING(health_keys, config_check_health);
 static const struct config_key route_keys[] = {
 	PARSED("fqdn", ROUTE(fqdn), NULL, config_value_fqdn, REQUIRED),
 	CHOICE("type", ROUTE(type), route_types, ROUTE_SIMPLE, REQUIRED),
 	STRING("target", ROUTE(target), NULL, NULL), /* by type: config_check_route */
 	LIST("targets", target_list),
 	CHOICE("migration", ROUTE(migration), migrations, MIGRATION_PATH),
+	NESTED("health", health_mapping),
 };
 static const struct config_mapping route_mapping = MAPPING(route_keys, config_check_route);
 static const struct config_list route_list = {

@@ -241,6 +241,13 @@ static void snapshot_begin(struct link *link)
 	link->after[0] = '\0';
 }
 
+/* What the relay is to know of a route: the servers that may get new sessions now. */
+static void route_message(struct link *link, const struct routes_route *route, struct protocol_message *message)
+{
+	targets_message(link->options.targets, route->fqdn, route, message);
+	servers_choose(link->options.servers, route->fqdn, route->spec->health.interval_s, &message->route);
+}
+
 /* The next message of the snapshot. 0 or -errno; then it is the next again. */
 static int snapshot_step(struct link *link)
 {
@@ -265,7 +272,7 @@ static int snapshot_step(struct link *link)
 		return error;
 	}
 	route = &link->page[link->page_at];
-	targets_message(link->options.targets, route->fqdn, route, &message);
+	route_message(link, route, &message);
 	error = send_message(link, &message);
 	if (error)
 		return error;
@@ -286,7 +293,7 @@ static void item_message(struct link *link, const struct item *item, struct prot
 	} else if (item->type == PROTOCOL_ANSWER) {
 		message->answer = item->answer;
 	} else if (routes_get(link->options.routes, item->fqdn, &route)) {
-		targets_message(link->options.targets, item->fqdn, &route, message);
+		route_message(link, &route, message);
 		routes_end(&route, 1);
 	} else {
 		targets_message(link->options.targets, item->fqdn, NULL, message);

@@ -8,6 +8,7 @@
 #ifndef SLUICE_LINK_H
 #define SLUICE_LINK_H
 
+#include "control/servers.h"
 #include "control/targets.h"
 #include "control/view.h"
 
@@ -15,8 +16,9 @@ struct link;
 
 struct link_options {
 	const char *run_dir, *instance;
-	struct routes *routes;         /* borrowed, like targets and view */
+	struct routes *routes;         /* borrowed, like targets, servers and view */
 	struct targets *targets;
+	struct servers *servers;
 	struct view *view;
 	/* A client waits for a server of a route; answered by link_answer. Main thread; must not wait. */
 	void (*ask)(void *context, const struct protocol_ask *ask, const char *fqdn);

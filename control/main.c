@@ -21,6 +21,7 @@
 #include "control/api.h"
 #include "control/config.h"
 #include "control/link.h"
+#include "control/prober.h"
 #include "control/routes.h"
 #include "control/share.h"
 #include "control/targets.h"
@@ -48,6 +49,8 @@ struct control {
 	struct config config;          /* what it was started with */
 	struct routes *routes;
 	struct targets *targets;
+	struct servers *servers;
+	struct prober *prober;
 	struct view *view;
 	struct link *link;
 	struct share *share;           /* NULL: redis.enabled is false */
@@ -196,9 +199,16 @@ static void on_ask(void *context, const struct protocol_ask *ask, const char *fq
 	routes_end(&route, 1);
 }
 
-static void on_targets_changed(void *context, const char *fqdn)
+static void on_servers_changed(void *context, const char *fqdn)
 {
 	link_route_changed(((struct control *)context)->link, fqdn);
+}
+
+/* Names led elsewhere: other servers are to be watched, too. */
+static void on_targets_changed(void *context, const char *fqdn)
+{
+	on_servers_changed(context, fqdn);
+	prober_refresh(((struct control *)context)->prober);
 }
 
 /* --- running ------------------------------------------------------------------------------------------ */
@@ -288,8 +298,9 @@ static int routes_fill(struct control *control)
 
 	control->routes = routes_new(ROUTES_MAX);
 	control->view = view_new();
+	control->servers = servers_new();
 	control->targets = control->routes ? targets_new(control->routes) : NULL;
-	if (control->targets && control->view && routes_reload(control->routes, &control->config, &tally) == 0)
+	if (control->targets && control->servers && control->view && routes_reload(control->routes, &control->config, &tally) == 0)
 		return 0;
 	log_errorx("routes: no memory");
 	return -1;
@@ -320,6 +331,24 @@ static void agones_end(struct control *control)
 	agones_free(control->agones);
 }
 
+/* The threads that find out which servers a route leads to. */
+static int servers_start(struct control *control)
+{
+	const struct prober_options options = {
+		.routes = control->routes,
+		.targets = control->targets,
+		.servers = control->servers,
+		.changed = on_servers_changed,
+		.context = control,
+	};
+
+	control->prober = prober_new(&options);
+	if (!control->prober)
+		return -1;
+	targets_listen(control->targets, on_targets_changed, control);
+	return targets_start(control->targets) < 0 || prober_start(control->prober) < 0 ? -1 : 0;
+}
+
 static int run(struct control *control)
 {
 	const sigset_t set = signals_block(); /* before any thread is started */
@@ -344,13 +373,13 @@ static int run(struct control *control)
 	}
 	link.routes = api.routes = control->routes;
 	link.targets = api.targets = control->targets;
+	link.servers = api.servers = control->servers;
 	link.view = api.view = control->view;
 	control->link = api.link = link_new(&link);
 	if (!control->link || agones_begin(control) < 0)
 		goto out;
 	api.allocation = control->allocation;
-	targets_listen(control->targets, on_targets_changed, control);
-	if (targets_start(control->targets) < 0)
+	if (servers_start(control) < 0)
 		goto out;
 	control->api = api_start(&api);
 	if (control->api)
@@ -358,7 +387,10 @@ static int run(struct control *control)
 out:
 	api_stop(control->api);
 	agones_end(control);
+	prober_stop(control->prober); /* it asks targets, which call it */
 	targets_free(control->targets);
+	prober_free(control->prober);
+	servers_free(control->servers);
 	link_free(control->link);
 	share_free(control->share);
 	view_free(control->view);

@@ -2,8 +2,10 @@
 /* metrics: see metrics.h. Names: https://prometheus.io/docs/practices/naming/ */
 #include "control/metrics.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "userspace/address.h"
 #include "userspace/version.h"
 
 static const char *const direction_labels[] = { [TO_BACKEND] = "to_backend", [TO_CLIENT] = "to_client" };
@@ -275,6 +277,32 @@ static void print_redis(FILE *out, struct share *share)
 		stats.writes_dropped);
 	family(out, "sluice_redis_command_duration_seconds", "histogram", "Time to the answer of a command.");
 	histogram_print(out, "sluice_redis_command_duration_seconds", &stats.latency);
+}
+
+void metrics_print_servers(FILE *out, struct servers *servers)
+{
+	struct servers_stats stats;
+	struct servers_status *list;
+	size_t count = servers_list(servers, &list);
+	char text[ADDRESS_TEXT_MAX];
+
+	servers_stats(servers, &stats);
+	family(out, "sluice_backend_up", "gauge", "1 for a backend that answers probes, 0 for a dead one.");
+	for (size_t i = 0; i < count; i++) {
+		if (!list[i].watched)
+			continue;
+		address_text(text, &list[i].address, list[i].port_be);
+		fprintf(out, "sluice_backend_up{backend=\"%s\"} %d\n", text, list[i].up);
+	}
+	free(list);
+	gauge(out, "sluice_backends_watched", "Backends that are probed.", stats.watched);
+	gauge(out, "sluice_backends_unwatched", "Targets with health that are not probed: there are too many.",
+	      stats.unwatched);
+	gauge(out, "sluice_backends_draining", "Backends that the operator drains.", stats.draining);
+	counter(out, "sluice_backend_probes_total", "Probes sent to backends.", stats.probes);
+	counter(out, "sluice_backend_probe_failures_total", "Of those, without an answer in time.", stats.failures);
+	counter(out, "sluice_backend_fail_open_total", "Times a route was sent with dead backends: it had no others.",
+		stats.fail_open);
 }
 
 void metrics_print_tls(FILE *out, const struct api_tls_stats *stats)

@@ -3,11 +3,12 @@
 #include "control/route_json.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-const char *const route_json_keys[] = { "type", "target", "targets", "migration", "expires", "ttl", NULL };
+const char *const route_json_keys[] = { "type", "target", "targets", "migration", "expires", "ttl", "health", NULL };
 
 const char *route_json_string(json_t *object, const char *key, char error[static ROUTE_JSON_ERROR_BYTES])
 {
@@ -70,6 +71,54 @@ static bool read_expiry(json_t *object, struct route_draft *draft, char error[st
 	return true;
 }
 
+static const struct {
+	const char *key;
+	size_t offset;
+	uint32_t usual, max;
+} health_members[] = {
+	{ "interval", offsetof(struct route_health, interval_s), ROUTE_HEALTH_INTERVAL_S, ROUTE_HEALTH_INTERVAL_MAX_S },
+	{ "timeout", offsetof(struct route_health, timeout_s), ROUTE_HEALTH_TIMEOUT_S, ROUTE_HEALTH_TIMEOUT_MAX_S },
+	{ "rise", offsetof(struct route_health, rise), ROUTE_HEALTH_RISE, ROUTE_HEALTH_STREAK_MAX },
+	{ "fall", offsetof(struct route_health, fall), ROUTE_HEALTH_FALL, ROUTE_HEALTH_STREAK_MAX },
+};
+enum { HEALTH_MEMBERS = sizeof(health_members) / sizeof(health_members[0]) };
+
+static bool read_health(json_t *object, struct route_health *health, char error[static ROUTE_JSON_ERROR_BYTES])
+{
+	json_t *members = json_object_get(object, "health");
+	char inner[ROUTE_JSON_ERROR_BYTES];
+	size_t known = 0;
+
+	if (!members)
+		return true;
+	for (unsigned i = 0; i < HEALTH_MEMBERS; i++) {
+		json_int_t number = health_members[i].usual;
+
+		if (json_object_get(members, health_members[i].key)) {
+			if (!read_number(members, health_members[i].key, health_members[i].max, &number, inner)) {
+				snprintf(error, ROUTE_JSON_ERROR_BYTES, "health.%.140s", inner);
+				return false;
+			}
+			known++;
+		}
+		*(uint32_t *)((char *)health + health_members[i].offset) = (uint32_t)number;
+	}
+	if (json_is_object(members) && known == json_object_size(members))
+		return true;
+	snprintf(error, ROUTE_JSON_ERROR_BYTES, "health: must be an object of interval, timeout, rise and fall");
+	return false;
+}
+
+static json_t *health_json(const struct route_health *health)
+{
+	json_t *members = json_object();
+
+	for (unsigned i = 0; i < HEALTH_MEMBERS; i++)
+		json_object_set_new(members, health_members[i].key,
+				    json_integer(*(const uint32_t *)((const char *)health + health_members[i].offset)));
+	return members;
+}
+
 static bool read_target(json_t *item, struct route_draft *draft, char error[static ROUTE_JSON_ERROR_BYTES])
 {
 	json_int_t weight = 1;
@@ -121,14 +170,17 @@ bool route_json_read(json_t *object, struct route_spec **spec, char error[static
 	if (!read_choice(object, "type", "simple", "agones", &agones, error) ||
 	    (json_object_get(object, "migration") &&
 	     !read_choice(object, "migration", "path", "pinned", &pinned, error)) ||
-	    !read_targets(object, &draft, error) || !read_expiry(object, &draft, error))
+	    !read_targets(object, &draft, error) || !read_expiry(object, &draft, error) ||
+	    !read_health(object, &draft.health, error))
 		return false;
 	draft.type = agones ? ROUTE_AGONES : ROUTE_SIMPLE;
 	draft.migration = pinned ? MIGRATION_PINNED : MIGRATION_PATH;
 	must = route_spec_new(&draft, spec, &at);
 	if (!must)
 		return true;
-	if (json_object_get(object, "targets") && at < draft.count)
+	if (at == ROUTE_SPEC_AT_HEALTH)
+		snprintf(error, ROUTE_JSON_ERROR_BYTES, "health: %s", must);
+	else if (json_object_get(object, "targets") && at < draft.count)
 		snprintf(error, ROUTE_JSON_ERROR_BYTES, "targets[%u].address: %s", at, must);
 	else
 		snprintf(error, ROUTE_JSON_ERROR_BYTES, "target%s: %s", json_object_get(object, "targets") ? "s" : "", must);
@@ -162,5 +214,7 @@ int route_json_write(json_t *object, const struct route_spec *spec)
 		error |= json_object_set_new(object, "migration", json_string(migration_name(spec->migration)));
 	if (spec->expires_s)
 		error |= json_object_set_new(object, "expires", json_integer((json_int_t)spec->expires_s));
+	if (spec->health.interval_s)
+		error |= json_object_set_new(object, "health", health_json(&spec->health));
 	return error ? -ENOMEM : 0;
 }

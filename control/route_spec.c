@@ -70,6 +70,11 @@ static const char *draft_check(const struct route_draft *draft, struct route_spe
 		return "must have a target";
 	if (draft->type == ROUTE_AGONES && draft->count > 1)
 		return "must have one target, the fleet";
+	*at = ROUTE_SPEC_AT_HEALTH;
+	if (draft->health.interval_s && draft->type == ROUTE_AGONES)
+		return "must not be given for agones: Agones sees to its servers";
+	if (draft->health.timeout_s > draft->health.interval_s)
+		return "must have a timeout that is not longer than its interval";
 	return NULL;
 }
 
@@ -91,6 +96,7 @@ const char *route_spec_new(const struct route_draft *draft, struct route_spec **
 	(*spec)->type = draft->type;
 	(*spec)->migration = draft->migration;
 	(*spec)->expires_s = draft->expires_s;
+	(*spec)->health = draft->health;
 	(*spec)->count = draft->count;
 	text = (char *)&(*spec)->targets[draft->count];
 	for (unsigned i = 0; i < draft->count; i++) {
@@ -115,12 +121,13 @@ const char *route_spec_plain(enum route_type type, const char *target, struct ro
 bool route_spec_is_plain(const struct route_spec *spec)
 {
 	return spec->count == 1 && spec->targets[0].weight == 1 && spec->migration == MIGRATION_PATH &&
-	       spec->expires_s == 0;
+	       spec->expires_s == 0 && spec->health.interval_s == 0;
 }
 
 bool route_spec_equal(const struct route_spec *a, const struct route_spec *b)
 {
-	if (a->type != b->type || a->migration != b->migration || a->expires_s != b->expires_s || a->count != b->count)
+	if (a->type != b->type || a->migration != b->migration || a->expires_s != b->expires_s ||
+	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 || a->count != b->count)
 		return false;
 	for (unsigned i = 0; i < a->count; i++)
 		if (a->targets[i].weight != b->targets[i].weight || strcmp(a->targets[i].text, b->targets[i].text) != 0)

@@ -21,6 +21,20 @@ enum {
 	ROUTE_SPEC_TARGETS_MAX = 32,
 	ROUTE_SPEC_TEXT_MAX = 259,     /* characters of a target: a name of 253 and its port; an address; a fleet */
 	ROUTE_SPEC_WEIGHT_MAX = 65535,
+	ROUTE_SPEC_AT_HEALTH = ROUTE_SPEC_TARGETS_MAX + 1, /* what route_spec_new found wrong is not about targets */
+};
+
+/* How often its servers are asked for a sign of life, and what follows from it (prober.h). */
+struct route_health {
+	uint32_t interval_s;           /* 0: not at all */
+	uint32_t timeout_s;            /* of an answer; at most interval_s */
+	uint32_t rise, fall;           /* so many answers in a row: alive; so many failures: dead */
+};
+
+enum {
+	ROUTE_HEALTH_INTERVAL_S = 5, ROUTE_HEALTH_INTERVAL_MAX_S = 3600,
+	ROUTE_HEALTH_TIMEOUT_S = 1, ROUTE_HEALTH_TIMEOUT_MAX_S = 60,
+	ROUTE_HEALTH_RISE = 2, ROUTE_HEALTH_FALL = 3, ROUTE_HEALTH_STREAK_MAX = 100,
 };
 
 /* An address and port; port in host order. */
@@ -41,6 +55,7 @@ struct route_spec {
 	enum route_type type;
 	enum migration migration;
 	uint64_t expires_s;            /* CLOCK_REALTIME; 0: never */
+	struct route_health health;    /* simple only */
 	unsigned count;                /* 1..ROUTE_SPEC_TARGETS_MAX; agones: 1 */
 	struct route_spec_target targets[]; /* and behind them their texts */
 };
@@ -50,6 +65,7 @@ struct route_draft {
 	enum route_type type;
 	enum migration migration;
 	uint64_t expires_s;
+	struct route_health health;    /* its numbers within their bounds */
 	unsigned count;
 	struct {
 		const char *text;
@@ -59,7 +75,8 @@ struct route_draft {
 
 /*
  * NULL: *spec is made, with one reference, the caller's. Else what is wrong:
- * "must ...", of targets[*at], or of the whole where *at is draft->count.
+ * "must ...", of targets[*at], of the whole where *at is draft->count, or of
+ * health where it is ROUTE_SPEC_AT_HEALTH.
  */
 const char *route_spec_new(const struct route_draft *draft, struct route_spec **spec, unsigned *at);
 

@@ -14,7 +14,10 @@
 
 #include "control/config_value.h"
 
-enum { LEVELS_MAX = 16 }; /* at 1/4 a level: for 4^16 routes */
+enum {
+	LEVELS_MAX = 16,               /* at 1/4 a level: for 4^16 routes */
+	PAGE_ROUTES = 64,              /* copied at once for routes_each */
+};
 
 struct node {
 	struct routes_route route;
@@ -266,6 +269,21 @@ size_t routes_list(struct routes *routes, const char *after, struct routes_route
 	}
 	pthread_mutex_unlock(&routes->lock);
 	return n;
+}
+
+void routes_each(struct routes *routes, void (*call)(void *context, const struct routes_route *route), void *context)
+{
+	struct routes_route *page = calloc(PAGE_ROUTES, sizeof(*page));
+	char after[CONFIG_FQDN_MAX + 1] = "";
+	size_t n;
+
+	while (page && (n = routes_list(routes, after, page, PAGE_ROUTES)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			call(context, &page[i]);
+		memcpy(after, page[n - 1].fqdn, sizeof(after));
+		routes_end(page, n);
+	}
+	free(page);
 }
 
 size_t routes_count(struct routes *routes)

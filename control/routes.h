@@ -58,6 +58,9 @@ void routes_end(struct routes_route *list, size_t count);
 /* Up to `max` routes whose names come after `after` ("": from the first), in order, to be ended. How many. */
 size_t routes_list(struct routes *routes, const char *after, struct routes_route *list, size_t max);
 
+/* Calls for every route, in order; what changes meanwhile may be passed over. May wait, and call routes_ functions. */
+void routes_each(struct routes *routes, void (*call)(void *context, const struct routes_route *route), void *context);
+
 size_t routes_count(struct routes *routes);
 
 /* Removes those whose time is over (CLOCK_REALTIME, seconds). How many. Cheap while none has one. */
@@ -79,7 +82,7 @@ int routes_reload(struct routes *routes, const struct config *config, struct rou
  * nor call routes_ functions. route NULL: the name is gone. Listeners stay for
  * the store's life; they are added before other threads know the store.
  */
-enum { ROUTES_LISTENERS_MAX = 4 };
+enum { ROUTES_LISTENERS_MAX = 6 };
 typedef void routes_listener(void *context, const char *fqdn, const struct routes_route *route);
 int routes_listen(struct routes *routes, routes_listener *listener, void *context);
 

@@ -11,6 +11,7 @@
 #include "control/config_value.h"
 #include "control/protocol.h"
 #include "userspace/address.h"
+#include "userspace/backend.h"
 #include "userspace/endpoint.h"
 #include "userspace/path.h"
 #include "userspace/session.h"
@@ -217,23 +218,60 @@ json_t *sessions_by_path(const struct state *state, struct routes *routes, const
 	return found.json;
 }
 
-static json_t *backend_json(const struct backend *backend, uint32_t sessions)
+/* status NULL: neither probed nor draining. */
+static json_t *server_json(const struct addr *address, __be16 port_be, uint32_t sessions,
+			   const struct servers_status *status)
 {
 	json_t *json = json_object();
 
-	json_object_set_new(json, "backend", text_of(&backend->address, backend->port_be));
+	json_object_set_new(json, "backend", text_of(address, port_be));
 	json_object_set_new(json, "sessions", json_integer(sessions));
+	json_object_set_new(json, "healthy", status && status->watched ? json_boolean(status->up) : json_null());
+	json_object_set_new(json, "draining", json_boolean(status && status->draining));
+	return json;
+}
+
+static json_t *backend_json(const struct backend *backend, uint32_t sessions, struct servers *servers)
+{
+	struct servers_status status;
+	bool known = servers_status(servers, &backend->address, backend->port_be, &status);
+	json_t *json = server_json(&backend->address, backend->port_be, sessions, known ? &status : NULL);
+
 	json_object_set_new(json, "reachable", json_boolean(backend->nexthop < NEXTHOPS_MAX));
 	json_object_set_new(json, "cid_length",
 			    backend->cid_len == CID_LEN_UNKNOWN ? json_null() : json_integer(backend->cid_len));
 	return json;
 }
 
-json_t *sessions_backends(const struct state *state, uint32_t after, unsigned limit)
+/*
+ * Servers that no route of the relay leads to, because they are dead or draining.
+ * Their places in the listing are behind the table's. The next place, or 0: that was all.
+ */
+static uint32_t unused_list(const struct state *state, struct servers *servers, uint32_t after, unsigned limit,
+			    json_t *list)
+{
+	struct servers_status *all;
+	size_t count = servers_list(servers, &all), at;
+
+	for (at = after - state->backend_slots; at < count && json_array_size(list) < limit; at++) {
+		uint32_t slot;
+		json_t *json;
+
+		if (backend_find(state, &all[at].address, all[at].port_be, &slot))
+			continue;
+		json = server_json(&all[at].address, all[at].port_be, 0, &all[at]);
+		json_object_set_new(json, "reachable", json_null());
+		json_object_set_new(json, "cid_length", json_null());
+		json_array_append_new(list, json);
+	}
+	free(all);
+	return at < count ? state->backend_slots + (uint32_t)at : 0;
+}
+
+json_t *sessions_backends(const struct state *state, struct servers *servers, uint32_t after, unsigned limit)
 {
 	uint32_t *sessions = calloc(state->backend_slots, sizeof(*sessions)), slot;
 	json_t *list;
-	unsigned count = 0;
 
 	if (!sessions)
 		return NULL;
@@ -244,16 +282,15 @@ json_t *sessions_backends(const struct state *state, uint32_t after, unsigned li
 		if (session_read(state, slot, &session) && session.backend < state->backend_slots)
 			sessions[session.backend]++;
 	}
-	for (slot = after; slot < state->backend_slots && count < limit; slot++) {
+	for (slot = after; slot < state->backend_slots && json_array_size(list) < limit; slot++) {
 		struct backend backend;
 
-		if (!entry_read(&state->backends[slot], &backend, sizeof(backend), NULL))
-			continue;
-		json_array_append_new(list, backend_json(&backend, sessions[slot]));
-		count++;
+		if (entry_read(&state->backends[slot], &backend, sizeof(backend), NULL))
+			json_array_append_new(list, backend_json(&backend, sessions[slot], servers));
 	}
 	free(sessions);
-	return page_json("backends", list, slot < state->backend_slots ? slot : 0);
+	return page_json("backends", list,
+			 slot < state->backend_slots ? slot : unused_list(state, servers, slot, limit, list));
 }
 
 static bool is_target(const struct state *state, uint32_t slot, const struct protocol_route *route)

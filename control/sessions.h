@@ -11,6 +11,7 @@
 
 #include "control/protocol.h"
 #include "control/routes.h"
+#include "control/servers.h"
 #include "userspace/state.h"
 
 /* What a session must be to be listed; all zero: any. */
@@ -35,8 +36,11 @@ json_t *sessions_page(const struct state *state, struct routes *routes, const st
 json_t *sessions_by_path(const struct state *state, struct routes *routes, const struct config_address *backend,
 			 const struct config_address *relay);
 
-/* {"backends": [...], "next": ...} */
-json_t *sessions_backends(const struct state *state, uint32_t after, unsigned limit);
+/*
+ * {"backends": [...], "next": ...}: those of the relay's table, then those that
+ * only this process knows. NULL: no memory.
+ */
+json_t *sessions_backends(const struct state *state, struct servers *servers, uint32_t after, unsigned limit);
 
 /*
  * Calls for each session of a route (protocol_route_id) whose backend is none of

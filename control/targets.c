@@ -19,7 +19,6 @@
 #include "userspace/log.h"
 
 enum {
-	PAGE_ROUTES = 64,
 	/* Of glibc's 20 threads for getaddrinfo_a: the others are left to Redis' and game servers' names. */
 	LOOKUPS_MAX = 16,
 	ANSWER_STEP_MS = 5,            /* how often answers are looked for: glibc has no descriptor for them */
@@ -158,25 +157,12 @@ static void names_prune(struct targets *targets)
 
 /* --- the routes that name them: the thread's own -------------------------------------------------------- */
 
-static void each_route_with_names(struct targets *targets,
-				  void (*call)(struct targets *targets, const struct routes_route *route))
+static void note_route(void *context, const struct routes_route *route)
 {
-	struct routes_route *page = calloc(PAGE_ROUTES, sizeof(*page));
-	char after[CONFIG_FQDN_MAX + 1] = "";
-	size_t n;
+	struct targets *targets = context;
 
-	while (page && (n = routes_list(targets->routes, after, page, PAGE_ROUTES)) > 0) {
-		for (size_t i = 0; i < n; i++)
-			if (route_spec_has_names(page[i].spec))
-				call(targets, &page[i]);
-		memcpy(after, page[n - 1].fqdn, sizeof(after));
-		routes_end(page, n);
-	}
-	free(page);
-}
-
-static void note_route(struct targets *targets, const struct routes_route *route)
-{
+	if (!route_spec_has_names(route->spec))
+		return;
 	pthread_mutex_lock(&targets->lock);
 	names_note(targets, route->spec);
 	pthread_mutex_unlock(&targets->lock);
@@ -191,14 +177,15 @@ static void names_sync(struct targets *targets, uint64_t now_ns)
 	pthread_mutex_lock(&targets->lock);
 	targets->pass++;
 	pthread_mutex_unlock(&targets->lock);
-	each_route_with_names(targets, note_route);
+	routes_each(targets->routes, note_route, targets);
 	pthread_mutex_lock(&targets->lock);
 	names_prune(targets);
 	pthread_mutex_unlock(&targets->lock);
 }
 
-static void tell_if_changed(struct targets *targets, const struct routes_route *route)
+static void tell_if_changed(void *context, const struct routes_route *route)
 {
+	struct targets *targets = context;
 	bool changed = false;
 
 	pthread_mutex_lock(&targets->lock);
@@ -217,7 +204,7 @@ static void changes_tell(struct targets *targets, uint64_t now_ns)
 {
 	if (targets->changes == targets->told || now_ns - targets->told_ns < TELL_MS * MS_NS)
 		return;
-	each_route_with_names(targets, tell_if_changed);
+	routes_each(targets->routes, tell_if_changed, targets);
 	targets->told = targets->changes;
 	targets->told_ns = clock_now_ns();
 }

@@ -404,6 +404,43 @@ answers() {
 	[ "$(cat "$WORK/download/index.html")" = "$body" ]
 }
 
+# answers_beside HOST BODY: the same while another transfer goes on, whose files it leaves alone.
+answers_beside() {
+	mkdir -p "$WORK/beside"
+	in_ns client timeout 20 gtlsclient -q --no-quic-dump --no-http-dump --exit-on-all-streams-close \
+		--download="$WORK/beside" "$1" "$PORT" "https://$1/" && [ "$(cat "$WORK/beside/index.html")" = "$2" ]
+}
+
+CLIENTS=24           # of served_by: that all of them should choose one of two servers by chance has odds of 2^-23
+
+# served_by BODY HOST: how many of CLIENTS connections got this text.
+served_by() {
+	local n=0 i
+
+	for ((i = 0; i < CLIENTS; i++)); do
+		answers_beside "$2" "$1" >/dev/null && n=$((n + 1))
+	done
+	echo $n
+}
+
+# make_big NS: its server has 20 MB under /big.
+make_big() {
+	head -c 20000000 /dev/urandom >"$WORK/$1.htdocs/big"
+}
+
+# transfer_begin HOST: a download of /big that has begun, and gives up when it hears nothing for three seconds.
+transfer_begin() {
+	rm -rf "$WORK/download" # what an earlier one left has not begun now
+	gtls "$1" /big --timeout=3s &
+	transfer=$!
+	wait_for "some of it has come" 20 has_come big 200000
+}
+
+# transfer_completes NS: and is what this server has.
+transfer_completes() {
+	wait "$transfer" && same_file "$WORK/download/big" "$WORK/$1.htdocs/big"
+}
+
 # in_client_log PATTERN: what the last gtlsclient said.
 in_client_log() {
 	grep -qE -- "$1" "$WORK/log/gtlsclient" || { echo "no '$1' in the client's log"; return 1; }

@@ -5,6 +5,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+void routes_set_draft(struct routes *routes, const char *fqdn, const struct route_draft *draft)
+{
+	struct routes_route route = { .origin = ROUTES_API };
+	const char *must = routes_name(fqdn, route.fqdn);
+	unsigned at;
+
+	if (!must)
+		must = route_spec_new(draft, &route.spec, &at);
+	if (!must && routes_set(routes, &route) != 0)
+		must = "there is no room";
+	if (must) {
+		fprintf(stderr, "%s: %s\n", fqdn, must);
+		abort();
+	}
+	routes_end(&route, 1);
+}
+
 struct route_spec *plain_spec(enum route_type type, const char *target)
 {
 	struct route_spec *spec = NULL;

@@ -291,7 +291,7 @@ static const char every_key[] =
 	"    type: agones\n"
 	"    target: my-fleet\n"
 	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n"
-	"  - {fqdn: several.example.com, type: simple,\n"
+	"  - {fqdn: several.example.com, type: simple, health: {interval: 7, timeout: 2, rise: 1, fall: 4},\n"
 	"     targets: [{address: 'a.internal:5', weight: 65535}, {address: '10.0.0.6:6'}]}\n";
 
 static void assert_server(const struct config_quic_lb_server *server, const char *id, const char *address, int line)
@@ -424,7 +424,12 @@ static void test_every_key(void **state)
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");
 	assert_int_equal(c.routes[2].spec->targets[0].address.port, 1);
+	assert_int_equal(c.routes[2].spec->health.interval_s, 0);
 	assert_int_equal(c.routes[3].spec->count, 2);
+	assert_int_equal(c.routes[3].spec->health.interval_s, 7);
+	assert_int_equal(c.routes[3].spec->health.timeout_s, 2);
+	assert_int_equal(c.routes[3].spec->health.rise, 1);
+	assert_int_equal(c.routes[3].spec->health.fall, 4);
 	assert_int_equal(c.routes[3].spec->targets[0].name_len, strlen("a.internal"));
 	assert_int_equal(c.routes[3].spec->targets[0].weight, 65535);
 	assert_int_equal(c.routes[3].spec->targets[1].weight, 1);

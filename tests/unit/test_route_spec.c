@@ -71,6 +71,29 @@ static void json_is_read_and_written(void **unused)
 		{ "{\"type\":\"simple\",\"targets\":[{\"address\":\"10.0.0.1:5\"}],\"migration\":\"path\"}", NULL,
 		  "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\"}" },
 		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"expires\":1893456000}", NULL, NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"interval\":9,\"timeout\":2,\"rise\":1,\"fall\":4}}",
+		  NULL, NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{}}", NULL,
+		  "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"interval\":5,\"timeout\":1,\"rise\":2,"
+		  "\"fall\":3}}" },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"interval\":0}}",
+		  "health.interval: must be an integer from 1 to 3600", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"interval\":3601}}",
+		  "health.interval: must be an integer from 1 to 3600", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"interval\":90,\"timeout\":61}}",
+		  "health.timeout: must be an integer from 1 to 60", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"rise\":\"2\"}}",
+		  "health.rise: must be an integer from 1 to 100", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"fall\":101}}",
+		  "health.fall: must be an integer from 1 to 100", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"interval\":2,\"timeout\":3}}",
+		  "health: must have a timeout that is not longer than its interval", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":{\"path\":1}}",
+		  "health: must be an object of interval, timeout, rise and fall", NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"health\":[]}",
+		  "health: must be an object of interval, timeout, rise and fall", NULL },
+		{ "{\"type\":\"agones\",\"target\":\"f\",\"health\":{}}",
+		  "health: must not be given for agones: Agones sees to its servers", NULL },
 		{ "{}", "type: must be given", NULL },
 		{ "{\"type\":1}", "type: must be a string", NULL },
 		{ "{\"type\":\"magic\"}", "type: must be simple or agones", NULL },
@@ -121,6 +144,29 @@ static void json_is_read_and_written(void **unused)
 	}
 }
 
+/* Porter could not say it; and a change of it is a change. */
+static void health_is_part_of_it(void **unused)
+{
+	struct route_draft draft = { .health = { 5, 1, 2, 3 }, .count = 1, .targets = { { "10.0.0.1:5", 1 } } };
+	struct route_spec *watched, *same, *other, *plain;
+	unsigned at;
+
+	(void)unused;
+	assert_null(route_spec_new(&draft, &watched, &at));
+	assert_null(route_spec_new(&draft, &same, &at));
+	draft.health.fall = 4;
+	assert_null(route_spec_new(&draft, &other, &at));
+	assert_null(route_spec_plain(ROUTE_SIMPLE, "10.0.0.1:5", &plain));
+	assert_false(route_spec_is_plain(watched));
+	assert_true(route_spec_equal(watched, same));
+	assert_false(route_spec_equal(watched, other));
+	assert_false(route_spec_equal(watched, plain));
+	route_spec_release(watched);
+	route_spec_release(same);
+	route_spec_release(other);
+	route_spec_release(plain);
+}
+
 static void ttl_counts_from_now(void **unused)
 {
 	json_t *object = json_loads("{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"ttl\":60}", 0, NULL);
@@ -141,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(targets_are_checked),
 		cmocka_unit_test(json_is_read_and_written),
+		cmocka_unit_test(health_is_part_of_it),
 		cmocka_unit_test(ttl_counts_from_now),
 	};
 

@@ -41,6 +41,21 @@ static void names_are_lowered_or_refused(void **unused)
 			fail_msg("%s", rows[i].fqdn);
 }
 
+struct each {
+	struct routes *routes;
+	char last[CONFIG_FQDN_MAX + 1];
+};
+
+/* In order, and the store may be changed meanwhile. */
+static void remove_it(void *context, const struct routes_route *route)
+{
+	struct each *each = context;
+
+	assert_true(strcmp(each->last, route->fqdn) < 0);
+	memcpy(each->last, route->fqdn, sizeof(each->last));
+	assert_int_equal(routes_remove(each->routes, route->fqdn), 0);
+}
+
 /* Any order in, order of names out, page by page; half of them removed. */
 static void listing_is_in_order_of_names(void **unused)
 {
@@ -70,6 +85,9 @@ static void listing_is_in_order_of_names(void **unused)
 			routes_end(&page[i], 1);
 		}
 	assert_int_equal(seen, COUNT / 2);
+	routes_each(routes, remove_it, &(struct each){ routes, "" });
+	assert_int_equal(routes_count(routes), 0);
+	set(routes, "n101.test", "10.0.0.1:5", ROUTES_API);
 	assert_int_equal(routes_list(routes, "n1.tesu", page, 1), 1);
 	assert_string_equal(page[0].fqdn, "n101.test");
 	routes_end(page, 1);

@@ -51,17 +51,6 @@ static void wait_for(struct told *told, const char *name)
 	assert_int_equal(error, 0);
 }
 
-static void set(struct routes *routes, const char *fqdn, const struct route_draft *draft)
-{
-	struct routes_route route = { .origin = ROUTES_API };
-	unsigned at;
-
-	assert_null(routes_name(fqdn, route.fqdn));
-	assert_null(route_spec_new(draft, &route.spec, &at));
-	assert_int_equal(routes_set(routes, &route), 0);
-	routes_end(&route, 1);
-}
-
 static void message_of(struct targets *targets, struct routes *routes, const char *fqdn, struct protocol_message *message)
 {
 	struct routes_route route;
@@ -76,14 +65,15 @@ static void message_of(struct targets *targets, struct routes *routes, const cha
 static void addresses_are_told_as_they_are(void **unused)
 {
 	const struct route_draft two = { .count = 2, .targets = { { "10.0.0.1:5", 3 }, { "[2001:db8::1]:6", 1 } } };
-	const struct route_draft fleet = { ROUTE_AGONES, MIGRATION_PINNED, 0, 1, { { "f", 1 } } };
+	const struct route_draft fleet = {
+		.type = ROUTE_AGONES, .migration = MIGRATION_PINNED, .count = 1, .targets = { { "f", 1 } } };
 	struct routes *routes = routes_new(8);
 	struct targets *targets = targets_new(routes);
 	struct protocol_message message;
 
 	(void)unused;
-	set(routes, "two", &two);
-	set(routes, "fleet", &fleet);
+	routes_set_draft(routes, "two", &two);
+	routes_set_draft(routes, "fleet", &fleet);
 	message_of(targets, routes, "two", &message);
 	assert_int_equal(message.type, PROTOCOL_ROUTE);
 	assert_int_equal(message.route.flags, 0);
@@ -113,7 +103,7 @@ static void names_are_resolved_when_they_come_up(void **unused)
 
 	(void)unused;
 	targets_listen(targets, on_changed, &told);
-	set(routes, "early", &named);
+	routes_set_draft(routes, "early", &named);
 	message_of(targets, routes, "early", &message);
 	assert_int_equal(message.route.count, 1); /* the address alone, for now */
 	assert_int_equal(targets_start(targets), 0);
@@ -127,11 +117,11 @@ static void names_are_resolved_when_they_come_up(void **unused)
 	assert_true(loopback);
 
 	/* Its name is known already: told at once; one that never will be holds nobody up. */
-	set(routes, "unknown", &unknown);
+	routes_set_draft(routes, "unknown", &unknown);
 	message_of(targets, routes, "unknown", &message);
 	assert_int_equal(message.type, PROTOCOL_ROUTE);
 	assert_int_equal(message.route.count, 0);
-	set(routes, "late", &named);
+	routes_set_draft(routes, "late", &named);
 	message_of(targets, routes, "late", &message);
 	assert_true(message.route.count >= 2);
 	targets_free(targets);
