@@ -49,6 +49,7 @@ echoes() {
 }
 
 transfer_completes() {
+	touch "$WORK/transfer.end"
 	wait_for "the transfer ends" 60 gone "$transfer_pid"
 	cat "$WORK/log/transfer"
 	wait "$transfer_pid"
@@ -58,8 +59,9 @@ for path in kernel userspace; do
 	[ -z "$relay_pid" ] || check "$path: the relay before stops clean" relay_stop_clean
 	relay_config $path | relay_start
 	check "$path: a connection before" echoes
-	spawn transfer client "$QUICGO" client -ca "$WORK/ca.pem" -rounds 100 -interval 30ms -bytes 30000 \
-		-timeout 60s "$(target a.test)"
+	rm -f "$WORK/transfer.end"
+	spawn transfer client "$QUICGO" client -ca "$WORK/ca.pem" -rounds 100000 -until "$WORK/transfer.end" \
+		-interval 30ms -bytes 30000 -timeout 120s "$(target a.test)"
 	transfer_pid=$spawned_pid
 	check "$path: Initials in small datagrams" is_counted small-initial 200 initial_too_small
 	check "$path: Initials with a DCID of 7 bytes" is_counted short-dcid 200 dcid_too_short

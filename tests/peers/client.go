@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/lucas-clemente/quic-go"
@@ -75,6 +76,7 @@ func client(args []string) error {
 	cidLen := flags.Int("cid-len", 4, "length of the connection IDs this client chooses; over 0 with several targets")
 	rounds := flags.Int("rounds", 20, "exchanges on each connection, in turn")
 	size := flags.Int("bytes", 3000, "bytes of each exchange")
+	until := flags.String("until", "", "a file: when it is there, no further round begins")
 	interval := flags.Duration("interval", 0, "pause between rounds")
 	timeout := flags.Duration("timeout", 20*time.Second, "for everything")
 	together := flags.Bool("together", false, "open every connection before any is used")
@@ -128,6 +130,9 @@ func client(args []string) error {
 		}
 	}
 	for round := 0; round < *rounds; round++ {
+		if _, err := os.Stat(*until); err == nil {
+			break
+		}
 		for i := range connections {
 			if results[i].Error != "" {
 				continue
