@@ -180,7 +180,7 @@ struct session {
 	__u8 cid_count;
 	__u8 path_count;
 	__u8 wrong_guesses;            /* of a CID below 8 bytes, before confirmation */
-	__u16 unused;
+	__u16 opened;                  /* which of the owner's sessions: tells the newer of two of one second */
 	__u64 candidate;               /* hash of the CID reported last that may become an alias */
 	__u32 paths[SESSION_PATHS_MAX];/* slots in paths; paths[0] is the session's home */
 	__u32 cids[SESSION_CIDS_MAX];  /* slots in cids, oldest first */

@@ -38,22 +38,59 @@ static bool has_path(const struct session *session, uint32_t path_slot)
 	return false;
 }
 
-/* For cid_find_where: is the session's backend one that this 4-tuple talks to? */
+/* For cid_find_where: of the sessions of this 4-tuple that hold a CID, the one opened last. */
 struct on_tuple {
 	const struct forwarder *f;
 	const struct tuple *tuple;
+	uint32_t session;                /* SLOT_NONE: none yet */
+	struct session newest;
 	uint32_t path_slot;
 	struct path_entry path;
 };
 
-static bool session_on_tuple(void *context, uint32_t session_slot)
+static bool on_tuple_try(void *context, uint32_t session_slot)
 {
 	struct on_tuple *on = context;
 	struct session session;
+	struct path_entry path;
+	uint32_t path_slot;
 
-	return session_read(on->f->state, session_slot, &session) &&
-	       path_find_backend(on->f->state, on->tuple, session.backend, &on->path_slot, &on->path) &&
-	       has_path(&session, on->path_slot);
+	if (!session_read(on->f->state, session_slot, &session) ||
+	    !path_find_backend(on->f->state, on->tuple, session.backend, &path_slot, &path) ||
+	    !has_path(&session, path_slot) || (on->session != SLOT_NONE && !session_is_newer(&session, &on->newest)))
+		return false;
+	on->session = session_slot;
+	on->newest = session;
+	on->path_slot = path_slot;
+	on->path = path;
+	return false;
+}
+
+/* Rule 1. Two backends may have chosen one short CID; the older connection is most likely over. */
+static bool on_tuple_find(struct on_tuple *on, const struct quic_cid *dcid)
+{
+	cid_find_where(on->f->state, dcid, on_tuple_try, on);
+	return on->session != SLOT_NONE;
+}
+
+/* For cid_find_where: who lives and holds a short CID? */
+struct holders {
+	const struct forwarder *f;
+	uint32_t session;
+	unsigned count;
+};
+
+static bool holders_count(void *context, uint32_t session_slot)
+{
+	struct holders *holders = context;
+	struct session session;
+
+	if (session_slot != holders->session && session_read(holders->f->state, session_slot, &session) &&
+	    !session_is_idle(holders->f->state, &session, holders->f->now_s)) {
+		holders->session = session_slot;
+		holders->count++;
+	}
+	return false;
 }
 
 /* Unconfirmed sessions: what the client sent is what it may be sent three times (RFC 9000 s8.1). */
@@ -258,23 +295,52 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 
 /* --- short headers ------------------------------------------------------------------------------ */
 
-/* The session that a short header's DCID names, by every CID length in use, longest first. */
-static uint32_t short_header_session(struct forwarder *f, struct arrival *a, unsigned len_min,
-				     struct on_tuple *on, struct quic_cid *dcid)
+/* A short header's DCID, by the next shorter CID length in use; begin with *len past the longest. False: there is none. */
+static bool next_dcid(const struct forwarder *f, const struct arrival *a, unsigned *len, struct quic_cid *dcid)
 {
 	uint32_t lengths = __atomic_load_n(&f->state->globals->cid_lengths, __ATOMIC_RELAXED);
 
-	for (unsigned len = CID_LEN_MAX; len >= len_min && len > 0; len--) {
-		uint32_t session;
+	while (--*len > 0)
+		if (lengths & 1u << *len && 1 + *len + SHORT_BEHIND_DCID_MIN <= a->len) {
+			*dcid = quic_cid_make(a->payload + 1, *len);
+			return true;
+		}
+	return false;
+}
 
-		if (!(lengths & 1u << len) || 1 + len + SHORT_BEHIND_DCID_MIN > a->len)
-			continue;
-		*dcid = quic_cid_make(a->payload + 1, len);
-		session = on ? cid_find_where(f->state, dcid, session_on_tuple, on) : cid_find(f->state, dcid);
+static bool short_on_tuple(struct on_tuple *on, const struct arrival *a)
+{
+	struct quic_cid dcid;
+
+	for (unsigned len = CID_LEN_MAX + 1; next_dcid(on->f, a, &len, &dcid);)
+		if (on_tuple_find(on, &dcid))
+			return true;
+	return false;
+}
+
+/* The session that a short header's DCID of 8 bytes or more names, wherever its client was. */
+static uint32_t short_anywhere(const struct forwarder *f, const struct arrival *a)
+{
+	struct quic_cid dcid;
+
+	for (unsigned len = CID_LEN_MAX + 1; next_dcid(f, a, &len, &dcid) && len >= QUIC_ORIGINAL_DCID_MIN;) {
+		uint32_t session = cid_find(f->state, &dcid);
+
 		if (session != SLOT_NONE)
 			return session;
 	}
 	return SLOT_NONE;
+}
+
+/* Those that hold what may be its DCID of less than 8 bytes. */
+static struct holders short_holders(const struct forwarder *f, const struct arrival *a)
+{
+	struct holders holders = { .f = f, .session = SLOT_NONE };
+	struct quic_cid dcid;
+
+	for (unsigned len = QUIC_ORIGINAL_DCID_MIN; next_dcid(f, a, &len, &dcid);)
+		cid_find_where(f->state, &dcid, holders_count, &holders);
+	return holders;
 }
 
 static bool inline_cid_matches(const struct path_entry *path, const struct arrival *a)
@@ -285,7 +351,7 @@ static bool inline_cid_matches(const struct path_entry *path, const struct arriv
 
 static void short_on_known_tuple(struct forwarder *f, struct arrival *a, const struct client_path *client)
 {
-	struct on_tuple on = { .f = f, .tuple = &a->tuple };
+	struct on_tuple on = { .f = f, .tuple = &a->tuple, .session = SLOT_NONE };
 	struct quic_cid dcid;
 	uint32_t session;
 	uint8_t len;
@@ -294,12 +360,11 @@ static void short_on_known_tuple(struct forwarder *f, struct arrival *a, const s
 		forward_known(f, a, client->path.session, client->slot, &client->path, true, true);
 		return;
 	}
-	session = short_header_session(f, a, 1, &on, &dcid);
-	if (session != SLOT_NONE) {
-		forward_known(f, a, session, on.path_slot, &on.path, true, true);
+	if (short_on_tuple(&on, a)) {
+		forward_known(f, a, on.session, on.path_slot, &on.path, true, true);
 		return;
 	}
-	session = short_header_session(f, a, QUIC_ORIGINAL_DCID_MIN, NULL, &dcid);
+	session = short_anywhere(f, a);
 	if (session != SLOT_NONE) {
 		migrate(f, a, session, client);
 		return;
@@ -317,7 +382,7 @@ static void short_on_known_tuple(struct forwarder *f, struct arrival *a, const s
 
 static void client_short(struct forwarder *f, struct arrival *a, const struct client_path *client)
 {
-	struct quic_cid dcid;
+	struct holders holders;
 	uint32_t session;
 
 	if (a->len < 1 + SHORT_BEHIND_DCID_MIN) {
@@ -328,11 +393,16 @@ static void client_short(struct forwarder *f, struct arrival *a, const struct cl
 		short_on_known_tuple(f, a, client);
 		return;
 	}
-	session = short_header_session(f, a, 1, NULL, &dcid);
-	if (session != SLOT_NONE)
+	session = short_anywhere(f, a);
+	if (session != SLOT_NONE) {
 		migrate(f, a, session, client);
+		return;
+	}
+	holders = short_holders(f, a);
+	if (holders.count == 1)
+		migrate(f, a, holders.session, client);
 	else
-		forwarder_drop(f, a->frame, DROP_UNKNOWN_CID);
+		forwarder_drop(f, a->frame, holders.count ? DROP_AMBIGUOUS_4TUPLE : DROP_UNKNOWN_CID);
 }
 
 /* --- long headers ------------------------------------------------------------------------------- */
@@ -341,18 +411,19 @@ static void client_short(struct forwarder *f, struct arrival *a, const struct cl
 static bool long_known(struct forwarder *f, struct arrival *a, const struct client_path *client,
 		       const struct quic_long *packet)
 {
-	struct on_tuple on = { .f = f, .tuple = &a->tuple };
+	struct on_tuple on = { .f = f, .tuple = &a->tuple, .session = SLOT_NONE };
 	uint32_t session;
 
 	if (client->known) {
 		session = cid_find_original(f->state, &a->tuple, &packet->dcid);
-		if (session != SLOT_NONE && session_on_tuple(&on, session)) {
+		if (session != SLOT_NONE)
+			on_tuple_try(&on, session);
+		if (on.session != SLOT_NONE) {
 			forward_known(f, a, session, on.path_slot, &on.path, false, false);
 			return true;
 		}
-		session = packet->dcid.len ? cid_find_where(f->state, &packet->dcid, session_on_tuple, &on) : SLOT_NONE;
-		if (session != SLOT_NONE) {
-			forward_known(f, a, session, on.path_slot, &on.path, true, false);
+		if (packet->dcid.len && on_tuple_find(&on, &packet->dcid)) {
+			forward_known(f, a, on.session, on.path_slot, &on.path, true, false);
 			return true;
 		}
 	}

@@ -49,6 +49,7 @@ struct session_pool {
 	struct session_link *links;     /* by slot - first */
 	uint32_t oldest, newest;        /* unconfirmed */
 	uint32_t live;
+	uint16_t opened;                /* sessions so far, modulo 65536 */
 	uint32_t hand;                  /* next slot that housekeeping looks at */
 };
 
@@ -99,6 +100,12 @@ void session_offer_alias(struct session_pool *pool, uint32_t slot, const struct 
 
 /* The client proved that it gets what the backend sends: the kernel may forward. */
 void session_confirm(struct session_pool *pool, uint32_t slot, uint32_t now_s);
+
+/* All its paths were silent for longer than its timeout: it is about to be ended. */
+bool session_is_idle(const struct state *state, const struct session *session, uint32_t now_s);
+
+/* Was it opened after the other? Of one owner's, as all sessions of a 4-tuple are. */
+bool session_is_newer(const struct session *session, const struct session *other);
 
 /* Owner: writes a changed copy back. */
 void session_write(struct session_pool *pool, uint32_t slot, const struct session *session);

@@ -79,7 +79,8 @@ static void cid_attach(struct session_pool *pool, uint32_t slot, struct session 
 {
 	uint32_t cid_slot;
 
-	if (cid->len >= QUIC_ORIGINAL_DCID_MIN && cid_find(pool->state, cid) != SLOT_NONE) {
+	/* Two backends may choose one short CID; what a client took up is not worth making another's ambiguous. */
+	if ((kind == CID_ALIAS || cid->len >= QUIC_ORIGINAL_DCID_MIN) && cid_find(pool->state, cid) != SLOT_NONE) {
 		pool->counters->events[EVENT_CID_CONFLICT]++;
 		return;
 	}
