@@ -9,19 +9,13 @@
  *      4-tuple: the client's address changed: a path of its own
  *   3. 4-tuple known, DCID not: the client took up a CID issued under
  *      encryption: the only session that can be meant
- *   4. an Initial: a first flight. All others: count and drop
+ *   4. an Initial: a first flight
+ *   5. not 0-RTT: its DCID names a server by QUIC-LB: foreign.c
+ *   6. count and drop
  */
 #include <string.h>
 
 #include "forwarder.h"
-
-enum {
-	/*
-	 * RFC 9001 s5.4.2: a packet has at least 4 bytes from the packet number's
-	 * first on, and the 16-byte sample behind them.
-	 */
-	SHORT_BEHIND_DCID_MIN = 4 + 16,
-};
 
 /* The client's 4-tuple, as far as it is known. */
 struct client_path {
@@ -93,19 +87,6 @@ static bool holders_count(void *context, uint32_t session_slot)
 	return false;
 }
 
-/* Unconfirmed sessions: what the client sent is what it may be sent three times (RFC 9000 s8.1). */
-static void account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short)
-{
-	struct session session;
-
-	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
-		return;
-	session.client_bytes += (uint32_t)len;
-	if (is_short)
-		session.flags |= SESSION_CLIENT_SHORT;
-	session_write(&f->sessions, session_slot, &session);
-}
-
 /*
  * A migrated path: its backend has answered there, and the client is still
  * there to send. From now on the kernel may forward.
@@ -155,6 +136,21 @@ static bool is_guessed(const struct session *session)
 	       (session->cid_len < QUIC_ORIGINAL_DCID_MIN || session->cid_len == CID_LEN_UNKNOWN);
 }
 
+/*
+ * Does this packet confirm its session: is the client there, and gets what the
+ * backend sends? One that QUIC-LB opened began with a CID that the client knew,
+ * so to use it proves nothing. The backend's answer is to, and to garbage it
+ * answers with a stateless reset, which is shorter than what it answers
+ * (RFC 9000 s10.3.3): so it must have sent as much as the client has, in all.
+ */
+static bool proves(const struct session *session, bool exact, bool is_short)
+{
+	if (session->flags & SESSION_FOREIGN)
+		return is_short && session->flags & SESSION_CLIENT_SHORT &&
+		       session->sent_bytes >= session->client_bytes;
+	return exact && !is_guessed(session);
+}
+
 /* Rule 1: this session, on this path. exact: the DCID is one that the backend chose. */
 static void forward_known(struct forwarder *f, struct arrival *a, uint32_t session_slot, uint32_t path_slot,
 			  const struct path_entry *path, bool exact, bool is_short)
@@ -170,9 +166,9 @@ static void forward_known(struct forwarder *f, struct arrival *a, uint32_t sessi
 		forwarder_hand_over(f, a->frame, path->owner);
 		return;
 	}
-	account(f, session_slot, a->len, is_short);
-	if (exact && session_read(f->state, session_slot, &session) && !is_guessed(&session))
+	if (session_read(f->state, session_slot, &session) && proves(&session, exact, is_short))
 		session_confirm(&f->sessions, session_slot, f->now_s);
+	forwarder_account(f, session_slot, a->len, is_short);
 	if (session_read(f->state, session_slot, &session))
 		confirm_migrated(f, path_slot, path, &session);
 	forwarder_to_backend(f, a, path_slot, path);
@@ -283,6 +279,8 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 		if (path_find_ordinal(f->state, &a->tuple, ordinal, &slot, &path))
 			fitting_try(f, slot, &path, a->len, &fitting);
 	if (fitting.count != 1) {
+		if (foreign_short(f, a, f->worker))
+			return;
 		guess_count(f, &a->tuple, 1);
 		forwarder_drop(f, a->frame, DROP_AMBIGUOUS_4TUPLE);
 		return;
@@ -401,7 +399,7 @@ static void client_short(struct forwarder *f, struct arrival *a, const struct cl
 	holders = short_holders(f, a);
 	if (holders.count == 1)
 		migrate(f, a, holders.session, client);
-	else
+	else if (!foreign_short(f, a, forwarder_tuple_owner(f, &a->tuple)))
 		forwarder_drop(f, a->frame, holders.count ? DROP_AMBIGUOUS_4TUPLE : DROP_UNKNOWN_CID);
 }
 
@@ -436,12 +434,6 @@ static bool long_known(struct forwarder *f, struct arrival *a, const struct clie
 	return true;
 }
 
-/* The worker that a 4-tuple without a path belongs to. */
-static uint32_t tuple_owner(const struct forwarder *f, const struct tuple *tuple)
-{
-	return (uint32_t)((tuple_hash(f->state, tuple) >> 32) % f->workers);
-}
-
 static void client_long(struct forwarder *f, struct arrival *a, const struct client_path *client,
 			const struct quic_long *packet)
 {
@@ -449,7 +441,7 @@ static void client_long(struct forwarder *f, struct arrival *a, const struct cli
 
 	if (long_known(f, a, client, packet))
 		return;
-	owner = client->known ? client->path.owner : tuple_owner(f, &a->tuple);
+	owner = client->known ? client->path.owner : forwarder_tuple_owner(f, &a->tuple);
 	if (owner != f->worker) {
 		forwarder_hand_over(f, a->frame, owner);
 		return;
@@ -468,7 +460,7 @@ static void client_long(struct forwarder *f, struct arrival *a, const struct cli
 		first_flight(f, a, packet);
 	else if (packet->type == QUIC_OTHER_VERSION)
 		first_flight_unknown_version(f, a, packet);
-	else
+	else if (packet->type != QUIC_HANDSHAKE || !foreign_long(f, a, packet))
 		forwarder_drop(f, a->frame, DROP_NOT_INITIAL);
 }
 

@@ -279,13 +279,13 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 		.route = to->route,
 		.created_s = now_s,
 		.owner = (uint8_t)pool->ports.worker,
+		.flags = original_dcid ? SESSION_ORIGINAL : SESSION_FOREIGN,
 		.cid_len = CID_LEN_UNKNOWN,
 		.opened = pool->opened,
 		.path_count = 1,
 		.older = SLOT_NONE,
 	};
 	enum session_verdict verdict;
-	uint32_t cid_slot;
 
 	if (pool->free_count == 0 && !evict_unconfirmed(pool, SLOT_NONE, SLOT_NONE))
 		return SESSION_POOL_FULL;
@@ -293,16 +293,16 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 	if (verdict != SESSION_OK)
 		return verdict;
 	*slot = pool->free[--pool->free_count];
-	cid_slot = cid_add(pool->state, original_dcid, CID_ORIGINAL, tuple, *slot);
-	if (cid_slot == SLOT_NONE) {
-		pool->free_count++;
-		path_drop(pool, session.paths[0], *slot);
-		return SESSION_TABLE_FULL;
+	if (original_dcid) {
+		session.cids[0] = cid_add(pool->state, original_dcid, CID_ORIGINAL, tuple, *slot);
+		if (session.cids[0] == SLOT_NONE) {
+			pool->free_count++;
+			path_drop(pool, session.paths[0], *slot);
+			return SESSION_TABLE_FULL;
+		}
+		session.cid_count = 1;
 	}
 	session.generation = pool->state->sessions[*slot].generation + 1;
-	session.flags = SESSION_ORIGINAL;
-	session.cids[0] = cid_slot;
-	session.cid_count = 1;
 	session_write(pool, *slot, &session);
 	pool->live++;
 	pool->opened++;

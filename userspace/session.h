@@ -72,7 +72,10 @@ enum session_verdict {
 	SESSION_PATHS_UNANSWERED,
 };
 
-/* A new connection of `tuple`, whose first Initial had original_dcid. nexthop: the way to the client. */
+/*
+ * A new connection of `tuple`, whose first Initial had original_dcid; NULL: its
+ * handshake was elsewhere (SESSION_FOREIGN). nexthop: the way to the client.
+ */
 enum session_verdict session_open(struct session_pool *pool, const struct tuple *tuple,
 				  const struct quic_cid *original_dcid, const struct destination *to,
 				  uint16_t nexthop, uint32_t now_s, uint32_t *slot);
@@ -85,6 +88,9 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 
 /* The backend chose this CID (SCID of its long header, Retry's included; may be empty). */
 void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid, bool retry);
+
+/* The client uses this CID, which no session holds, and QUIC-LB says that it is of this session's backend. */
+void session_adopt_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid);
 
 /*
  * Writes the CID learned last into a path's entry, if the session is the one
