@@ -83,6 +83,21 @@ static uint64_t event(const struct bench *bench, enum event event)
 	return bench->f.counters->events[event];
 }
 
+/* The session of a 4-tuple's default path. */
+static const struct session *session_at(const struct bench *bench, const char *client, uint16_t port)
+{
+	struct addr listener = plain_addr(LISTENER);
+	struct tuple tuple = { plain_addr(client), htons(port), 0 };
+	struct endpoint endpoint;
+	struct path_entry path;
+	uint32_t slot;
+
+	assert_true(endpoint_find(&bench->state, &listener, htons(443), &slot, &endpoint));
+	tuple.endpoint = (uint16_t)slot;
+	assert_true(path_find(&bench->state, &tuple, &slot, &path));
+	return &bench->state.sessions[path.session];
+}
+
 static void unknown_cid_goes_to_the_server_that_it_names(void **unused)
 {
 	static const struct {
@@ -154,6 +169,9 @@ static void bytes_behind_the_nonce_do_not_matter(void **unused)
 	short_from(bench, "192.0.2.7", 7, cid, 60);
 	assert_to_backend(bench, A);
 	assert_int_equal(event(bench, EVENT_QUIC_LB_OPENED), 2);
+	/* As long as the kernel reports this backend's: aliases are of one length. */
+	assert_int_equal(session_at(bench, STRANGER, PORT)->cid_len, 8);
+	assert_int_equal(session_at(bench, "192.0.2.7", 7)->cid_len, 12);
 	short_from(bench, "192.0.2.8", 8, cid, 60);
 	assert_to_backend(bench, A);
 	assert_int_equal(event(bench, EVENT_PATH_MIGRATED), 1);
@@ -242,6 +260,24 @@ static void ambiguous_cid_goes_to_the_server_that_it_names(void **unused)
 	}
 	assert_int_equal(event(bench, EVENT_ALIAS_LEARNED), 2);
 	assert_int_equal(event(bench, EVENT_QUIC_LB_OPENED), 0);
+	lb_bench_close(bench);
+}
+
+/* What the client sends there counts for what it may be sent. */
+static void ambiguous_cid_counts_for_an_unconfirmed_session(void **unused)
+{
+	struct bench *bench = lb_bench_open(64, 0, 1);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "b.test", "b001020304050607"));
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "a001020304050607", lb_cid(0, ID_A, 1));
+	for (unsigned i = 0; i < 2; i++) /* an alias: so no other unknown ID is taken for a's */
+		short_from(bench, "192.0.2.1", CLIENT_PORT, lb_cid(0, ID_A, 2), 60);
+	assert_int_equal(session_at(bench, "192.0.2.1", CLIENT_PORT)->client_bytes, 1200);
+	short_from(bench, "192.0.2.1", CLIENT_PORT, lb_cid(0, ID_B, 1), 60);
+	assert_to_backend(bench, B);
+	assert_int_equal(session_at(bench, "192.0.2.1", CLIENT_PORT)->client_bytes, 1260);
 	lb_bench_close(bench);
 }
 
@@ -393,6 +429,7 @@ int main(void)
 		cmocka_unit_test(first_flight_is_routed_by_sni_alone),
 		cmocka_unit_test(handshake_that_began_elsewhere_goes_on),
 		cmocka_unit_test(ambiguous_cid_goes_to_the_server_that_it_names),
+		cmocka_unit_test(ambiguous_cid_counts_for_an_unconfirmed_session),
 		cmocka_unit_test(answered_session_is_confirmed_by_the_client_s_next_packet),
 		cmocka_unit_test(stateless_resets_do_not_confirm),
 		cmocka_unit_test(unconfirmed_client_is_sent_three_times_what_it_sent),
