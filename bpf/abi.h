@@ -34,7 +34,7 @@
 #include "siphash.h"
 #include "socket_counters.h"
 
-#define SLUICE_ABI_VERSION 5
+#define SLUICE_ABI_VERSION 6
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -139,7 +139,7 @@ struct reply_entry {
  * from there, and only by the workers. Two sessions may hold equal short CIDs.
  */
 enum cid_kind {
-	CID_SERVER = 1,   /* from a long header of the backend (Retry's included) */
+	CID_SERVER = 1,   /* from a long header of the backend (Retry's included), or QUIC-LB knows it */
 	CID_ALIAS = 2,    /* issued under encryption, learned from the client's short headers */
 	CID_ORIGINAL = 3, /* RFC 9000 s7.3: original_destination_connection_id */
 };
@@ -164,13 +164,14 @@ enum {
 	SESSION_CID_EMPTY = 1 << 2,    /* the backend chose a zero-length CID */
 	SESSION_PINNED = 1 << 3,       /* migration: pinned */
 	SESSION_ORIGINAL = 1 << 4,     /* cids[0] is still the CID_ORIGINAL entry */
+	SESSION_FOREIGN = 1 << 6,      /* its handshake was elsewhere: QUIC-LB named the backend */
 };
 
 struct session {
 	struct entry_head head;
 	__u32 generation;              /* with the slot number: an id that is not used twice */
 	__u32 backend;
-	__u32 route;                   /* of the route that chose the backend: protocol_route_id of its name */
+	__u32 route;                   /* of the route that chose the backend: protocol_route_id of its name; 0: none */
 	__u32 created_s;
 	__u32 confirmed_s;
 	__u32 client_bytes;            /* UDP payload while unconfirmed, from the client ... */
@@ -192,7 +193,8 @@ struct session {
 	__u32 mover;                   /* not the home's, seen last: it may become the home */
 	__u32 left;                    /* the home before, which may have it back at once */
 	__u32 left_s;                  /* since when */
-	__u32 unused_word;
+	__u16 opened;                  /* which of the owner's sessions: tells the newer of two of one second */
+	__u16 unused_too;
 };
 
 /* --- small tables, written by the steward thread only ----------------------------------------- */

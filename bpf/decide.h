@@ -23,8 +23,8 @@ enum {
 	 */
 	SHORT_BEYOND_DCID = 1 + 4 + 16,
 	/*
-	 * Shorter CIDs of two backends collide, by chance or by guessing: where
-	 * others than this 4-tuple's are asked for, they do not count.
+	 * Shorter CIDs of two backends collide, by chance or by guessing: on a known
+	 * 4-tuple, others' do not count (docs/lookup.md).
 	 */
 	CID_GLOBAL_MIN = 8,
 	/* A flood over many paths costs the workers' side at most this many records a second and CPU. */
@@ -52,10 +52,14 @@ struct client_query {
 
 enum decision { DECIDE_FORWARD, DECIDE_PUNT, DECIDE_UNKNOWN };
 
-/* One length, at most CID_LEN_MAX. Sets cid_session. */
+/*
+ * One length, at most CID_LEN_MAX. Sets cid_session. A short CID that two
+ * sessions hold is LOOKUP_BUSY: a worker knows which one is meant.
+ */
 __attribute__((noinline)) int cid_find_len(struct client_query *q, __u32 len)
 {
 	struct siphash_key key = table_key();
+	int one = LOOKUP_ABSENT;
 	__u8 bytes[24] __attribute__((aligned(8)));
 	struct dcid cut;
 	__u64 hash;
@@ -75,17 +79,23 @@ __attribute__((noinline)) int cid_find_len(struct client_query *q, __u32 len)
 			return LOOKUP_ABSENT;
 		seq = entry_begin(&e->head);
 		if (READ_ONCE(e->len) == len && READ_ONCE(e->kind) != CID_ORIGINAL && dcid_is(e->cid, &cut)) {
-			enum lookup found;
+			__u32 session = READ_ONCE(e->session);
+			enum lookup found = entry_end(&e->head, seq);
 
-			q->cid_session = READ_ONCE(e->session);
-			found = entry_end(&e->head, seq);
-			if (found != LOOKUP_ABSENT)
-				return found;
+			if (found == LOOKUP_BUSY || (found == LOOKUP_FOUND && one == LOOKUP_FOUND &&
+						     session != q->cid_session))
+				return LOOKUP_BUSY;
+			if (found == LOOKUP_FOUND) {
+				q->cid_session = session;
+				one = LOOKUP_FOUND;
+				if (len >= CID_GLOBAL_MIN)
+					break;
+			}
 		}
 		if (!READ_ONCE(e->head.overflow))
-			return LOOKUP_ABSENT;
+			break;
 	}
-	return LOOKUP_ABSENT;
+	return one;
 }
 
 /* Longest first: a short CID equal to the beginning of a longer one does not hide it. */

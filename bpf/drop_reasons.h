@@ -48,7 +48,8 @@
 	X(ENTRY_BUSY, "entry_busy", "table entry was being written each time it was read")         \
 	X(FAMILY_MISMATCH, "family_mismatch", "client and backend are of different IP families")   \
 	X(NO_BACKEND, "no_backend", "the route has no backend that may take a new session now")    \
-	X(NOT_ALLOCATED, "not_allocated", "no game server was allocated in time, or at all")
+	X(NOT_ALLOCATED, "not_allocated", "no game server was allocated in time, or at all")    \
+	X(FOREIGN_RATE, "foreign_rate", "too many sessions opened by QUIC-LB at a time")
 
 enum drop_reason {
 #define X(id, label, help) DROP_##id,

@@ -25,10 +25,18 @@
 	X(HANDED_OVER, "frames_handed_over", "frames copied to the worker that owns the session")     \
 	X(NEXTHOP_WANTED, "nexthops_wanted", "times a client waited for its next hop")                \
 	X(SESSION_ENDED, "sessions_ended", "sessions ended by the operator")                          \
-	X(QUESTION, "questions", "times the control process was asked for a client's backend")         \
+	X(QUESTION, "questions", "times the control process was asked for a client's backend")        \
 	X(PINNED_PACKET, "pinned_packets", "packets of pinned sessions from another address")         \
 	X(PINNED_MOVED, "pinned_moves", "pinned sessions whose return address moved")                 \
-	X(PINNED_RETURNED, "pinned_returns", "of those, moved back at once")
+	X(PINNED_RETURNED, "pinned_returns", "of those, moved back at once")                                 \
+	X(QUIC_LB_OPENED, "quic_lb_sessions_opened",                                                  \
+	  "sessions opened to the server that an unknown connection ID names")                        \
+	X(QUIC_LB_UNROUTABLE, "quic_lb_unroutable",                                                   \
+	  "unknown connection IDs of servers without a QUIC-LB configuration")                        \
+	X(QUIC_LB_UNKNOWN_CONFIG, "quic_lb_unknown_config",                                           \
+	  "unknown connection IDs of no QUIC-LB configuration here")                                  \
+	X(QUIC_LB_UNKNOWN_SERVER, "quic_lb_unknown_server",                                           \
+	  "unknown connection IDs with a server ID that is nobody's")
 
 enum event {
 #define X(id, label, help) EVENT_##id,

@@ -185,6 +185,9 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
 
 void config_free(struct config *config);
 
+/* Do both say the same in quic_lb, on whichever lines? */
+bool config_quic_lb_equal(const struct config *a, const struct config *b);
+
 /* Level and format of this process's log (userspace/log.h). */
 void config_log_apply(const struct config_log *config);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/table.h"
 #include "control/config_value.h"
 
 enum { ID_PATH_BYTES = sizeof("servers.") + 2 * CONFIG_QUIC_LB_ID_MAX };
@@ -193,4 +194,33 @@ void config_quic_lb_check(struct config_walk *walk, void *base, const struct con
 		check_id_lengths(walk, config);
 	if (config->server_count > 0)
 		check_ids_differ(walk, config);
+}
+
+static bool servers_equal(const struct config_quic_lb *a, const struct config_quic_lb *b)
+{
+	if (a->server_count != b->server_count)
+		return false;
+	for (size_t i = 0; i < a->server_count; i++) {
+		const struct config_quic_lb_server *x = &a->servers[i], *y = &b->servers[i];
+
+		if (memcmp(x->id, y->id, sizeof(x->id)) != 0 || x->address.port != y->address.port ||
+		    !addr_equal(&x->address.addr, &y->address.addr))
+			return false;
+	}
+	return true;
+}
+
+bool config_quic_lb_equal(const struct config *a, const struct config *b)
+{
+	if (a->quic_lb_count != b->quic_lb_count)
+		return false;
+	for (unsigned i = 0; i < a->quic_lb_count; i++) {
+		const struct config_quic_lb *x = &a->quic_lb[i], *y = &b->quic_lb[i];
+
+		if (x->config_rotation != y->config_rotation || x->server_id_length != y->server_id_length ||
+		    x->nonce_length != y->nonce_length || x->encrypted != y->encrypted ||
+		    memcmp(x->key, y->key, sizeof(x->key)) != 0 || !servers_equal(x, y))
+			return false;
+	}
+	return true;
 }

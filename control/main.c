@@ -118,6 +118,8 @@ static void name_what_stays(const struct config *running, const struct config *f
 	    strcmp(running->api.tls.client_ca, file->api.tls.client_ca) != 0 ||
 	    running->api.log_requests != file->api.log_requests)
 		log_warnx("reload: api changed: needs a restart");
+	if (!config_quic_lb_equal(running, file))
+		log_warnx("reload: quic_lb changed: the relay needs a restart");
 	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
 		log_warnx("reload: relay.run_dir changed: needs a restart");
 	if (running->agones.enabled != file->agones.enabled || running->agones.timeout_ms != file->agones.timeout_ms ||

@@ -22,11 +22,17 @@
 # relay's namespace (forwarding is the relay's work), and no namespace has a
 # default route: what arrives at a backend was sent by the relay itself.
 #
+# With SECOND=1 there is a second relay that has the first one's address too, so
+# that the client's route to it decides between them, as ECMP or anycast does.
+# Both reach a at one address; IPv4 only:
+#
+#   client cl1 10.83.4.2 -- 10.83.4.1 relay20 NAME-relay2 relay21 10.83.5.1 -- 10.83.5.2 a1 a
+#
 #   scripts/testbed.sh up | down | status | exec NS COMMAND... | help
 #
-# NS is client, relay, a or b. `exec relay` keeps the machine's /sys (the relay
+# NS is client, relay, relay2, a or b. `exec relay` keeps the machine's /sys (the relay
 # pins its maps in /sys/fs/bpf, and `ip netns exec` would mount a new /sys over
-# it); the others get the /etc/hosts of the testbed: a.test and b.test are the
+# it), and so does `exec relay2`; the others get the /etc/hosts of the testbed: a.test and b.test are the
 # relay's IPv4 address, a6.test and b6.test its IPv6 one. (A route has one
 # target, so a name is served over one address family.)
 #
@@ -34,6 +40,7 @@
 #   QUEUES=n       RX and TX queues of every interface (1)
 #   FORWARD=1      the kernel forwards instead of a relay, and the names are the
 #                  backends' own addresses: for trying the peers alone
+#   SECOND=1       the second relay; give it to down too
 #   BUILD=dir      where xdp_pass.bpf.o is (build)
 #
 # Why the interfaces are set up as they are, all seen on this testbed:
@@ -58,8 +65,12 @@ queues=${QUEUES:-1}
 build=${BUILD:-build}
 namespaces=("$name-client" "$name-relay" "$name-a" "$name-b")
 
-# far namespace, far interface, relay interface, subnet number
-links=("client cl0 relay0 1" "a a0 relay1 2" "b b0 relay2 3")
+# far namespace, far interface, relay's namespace, its interface, subnet number
+links=("client cl0 relay relay0 1" "a a0 relay relay1 2" "b b0 relay relay2 3")
+if [ -n "${SECOND:-}" ]; then
+	namespaces+=("$name-relay2")
+	links+=("client cl1 relay2 relay20 4" "a a1 relay2 relay21 5")
+fi
 
 die() {
 	echo "testbed: $*" >&2
@@ -94,13 +105,13 @@ add_namespace() {
 }
 
 add_link() {
-	local far_ns="$name-$1" far=$2 near=$3 net=$4 ns dev i
+	local far_ns="$name-$1" far=$2 near_ns="$name-$3" near=$4 net=$5 ns dev i
 
 	# Far ends count from 10: the kernel takes a link whose two ends have equal indexes in their namespaces for no
 	# pair at all, and tells the stack of its carrier up to a second late (net/core/link_watch.c).
 	ip -n "$far_ns" link add "$far" index "1$net" numrxqueues "$queues" numtxqueues "$queues" type veth \
-		peer name "$near" netns "$name-relay" numrxqueues "$queues" numtxqueues "$queues"
-	for i in "$far_ns $far 2" "$name-relay $near 1"; do
+		peer name "$near" netns "$near_ns" numrxqueues "$queues" numtxqueues "$queues"
+	for i in "$far_ns $far 2" "$near_ns $near 1"; do
 		read -r ns dev host <<<"$i"
 		nsenter --net="/run/netns/$ns" ethtool -K "$dev" tx off gso off gro off tso off >/dev/null
 		ip -n "$ns" address add "10.83.$net.$host/24" dev "$dev"
@@ -109,7 +120,7 @@ add_link() {
 	# The XDP program before the link is up: a change on a running veth drops its carrier for a moment.
 	ip -n "$far_ns" link set dev "$far" xdpdrv obj "$xdp_pass" sec xdp
 	ip -n "$far_ns" link set "$far" up
-	ip -n "$name-relay" link set "$near" up
+	ip -n "$near_ns" link set "$near" up
 }
 
 # Carrier events come from a kernel thread; until then IPv6 addresses do not answer.
@@ -155,6 +166,14 @@ add_forwarding() {
 	ip -n "$name-b" route add default via fd00:83:3::1
 }
 
+add_second_relay() {
+	ip -n "$name-relay2" address add 10.83.1.1/32 dev relay20
+	ip -n "$name-relay2" route add 10.83.1.2/32 via 10.83.4.2
+	ip -n "$name-relay2" route add 10.83.2.2/32 via 10.83.5.2
+	# A server on a wildcard socket answers from here by default, and must from the address that it was asked at.
+	ip -n "$name-a" route add 10.83.5.1/32 dev a1 src 10.83.2.2
+}
+
 complete() {
 	local ns
 
@@ -184,6 +203,7 @@ up() {
 	ip -n "$name-client" address add 10.83.1.3/24 dev cl0
 	ip -n "$name-client" address add fd00:83:1::3/64 dev cl0 nodad preferred_lft 0
 	add_hosts
+	[ -z "${SECOND:-}" ] || add_second_relay
 	[ -z "${FORWARD:-}" ] || add_forwarding
 	wait_for_carriers
 	ip -n "$name-client" link set cl0 alias complete
@@ -247,7 +267,7 @@ run_in() {
 
 	exists "$ns" || die "no namespace $ns: is the testbed up?"
 	case $ns in
-	*-relay) exec nsenter --net="/run/netns/$ns" "$@" ;;
+	*-relay | *-relay2) exec nsenter --net="/run/netns/$ns" "$@" ;;
 	*) exec ip netns exec "$ns" "$@" ;;
 	esac
 }

@@ -28,30 +28,6 @@ static bool verdict_ends_flight(enum hello_verdict verdict)
 	return verdict == HELLO_BAD_CRYPTO || verdict == HELLO_BAD_CLIENT_HELLO;
 }
 
-/* The client's first bytes on a session that has just been opened. */
-static void account_client(struct forwarder *f, uint32_t session_slot, size_t len)
-{
-	struct session session;
-
-	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
-		return;
-	session.client_bytes += (uint32_t)len;
-	session_write(&f->sessions, session_slot, &session);
-}
-
-static void send_on(struct forwarder *f, struct arrival *a, uint32_t session_slot)
-{
-	struct path_entry path;
-	struct session session;
-
-	if (!session_read(f->state, session_slot, &session) || !path_read(f->state, session.paths[0], &path)) {
-		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
-		return;
-	}
-	account_client(f, session_slot, a->len);
-	forwarder_to_backend(f, a, session.paths[0], &path);
-}
-
 /* Sends what a flight holds, in order, each datagram whole. */
 static void release_held(struct forwarder *f, const struct flight *flight, uint32_t session_slot)
 {
@@ -74,7 +50,7 @@ static void release_held(struct forwarder *f, const struct flight *flight, uint3
 			continue;
 		}
 		a.len = a.packet.payload_len_bytes;
-		send_on(f, &a, session_slot);
+		forwarder_to_session(f, &a, session_slot, false);
 	}
 }
 
@@ -247,7 +223,7 @@ static void decide(struct forwarder *f, struct arrival *a, struct flight *flight
 		release_held(f, flight, slot);
 		flight_close(&f->flights, flight);
 	}
-	send_on(f, a, slot);
+	forwarder_to_session(f, a, slot, false);
 }
 
 bool first_flight_continue(struct forwarder *f, struct arrival *a, const struct quic_long *packet)
@@ -315,6 +291,10 @@ void first_flight(struct forwarder *f, struct arrival *a, const struct quic_long
 	case HELLO_INCOMPLETE:
 		hold(f, flight_new(f, &a->tuple, client_scid), a);
 		break;
+	case HELLO_DECRYPT_FAILED: /* a later Initial of a connection from elsewhere: its keys are not of this DCID */
+		if (foreign_long(f, a, packet))
+			break;
+		/* fallthrough */
 	default:
 		forwarder_drop(f, a->frame, hello_drops[verdict]);
 	}

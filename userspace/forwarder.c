@@ -32,7 +32,12 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 		.scratch = calloc(1, sizeof(*forwarder->scratch)),
 		.crypto = hello_crypto_new(),
 	};
+	if (options->quic_lb) {
+		forwarder->quic_lb = options->quic_lb;
+		forwarder->quic_lb_crypto = quic_lb_crypto_new(options->quic_lb);
+	}
 	if (!forwarder->limit || !forwarder->scratch || !forwarder->crypto ||
+	    (forwarder->quic_lb && !forwarder->quic_lb_crypto) ||
 	    getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
 		forwarder_end(forwarder);
 		return -ENOMEM;
@@ -56,6 +61,7 @@ void forwarder_end(struct forwarder *forwarder)
 	flight_table_end(&forwarder->flights);
 	session_pool_end(&forwarder->sessions);
 	hello_crypto_free(forwarder->crypto);
+	quic_lb_crypto_free(forwarder->quic_lb_crypto);
 	free(forwarder->scratch);
 	free(forwarder->limit);
 	*forwarder = (struct forwarder){ 0 };
@@ -169,6 +175,36 @@ bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_
 	rewrite.src_port_be = endpoint.port_be;
 	last_seen_set(&entry->last_seen_s, f->now_s);
 	return forwarder_send(f, a, &rewrite, TO_CLIENT);
+}
+
+void forwarder_account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short)
+{
+	struct session session;
+
+	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
+		return;
+	session.client_bytes += (uint32_t)len;
+	if (is_short)
+		session.flags |= SESSION_CLIENT_SHORT;
+	session_write(&f->sessions, session_slot, &session);
+}
+
+void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t session_slot, bool is_short)
+{
+	struct path_entry path;
+	struct session session;
+
+	if (!session_read(f->state, session_slot, &session) || !path_read(f->state, session.paths[0], &path)) {
+		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
+		return;
+	}
+	forwarder_account(f, session_slot, a->len, is_short);
+	forwarder_to_backend(f, a, session.paths[0], &path);
+}
+
+uint32_t forwarder_tuple_owner(const struct forwarder *f, const struct tuple *tuple)
+{
+	return (uint32_t)((tuple_hash(f->state, tuple) >> 32) % f->workers);
 }
 
 enum nexthop_verdict forwarder_nexthop(struct forwarder *f, const struct addr *client, uint16_t *slot)

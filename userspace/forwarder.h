@@ -18,6 +18,7 @@
 #include "frame.h"
 #include "nexthop.h"
 #include "packet.h"
+#include "quic_lb.h"
 #include "rewrite.h"
 #include "ring.h"
 #include "route.h"
@@ -59,6 +60,9 @@ struct forwarder {
 	struct source_limit *limit;
 	struct hello_crypto *crypto;
 	struct hello *scratch;           /* of the datagram in hand */
+	const struct quic_lb *quic_lb;   /* NULL: none configured. Its servers are slots in backends */
+	struct quic_lb_crypto *quic_lb_crypto;
+	uint64_t foreign_next_ns;        /* when the next session opened by QUIC-LB would be on time (GCRA) */
 	struct counters *counters;       /* this worker's, in shared memory */
 	struct worker_gauges *gauges;    /* so are these; frames is the caller's to set */
 	const struct route_table *routes;
@@ -83,6 +87,7 @@ struct forwarder_options {
 	uint32_t pending_bytes_per_handshake;
 	uint32_t pending_seconds;
 	uint32_t new_sessions_per_s_per_source;
+	const struct quic_lb *quic_lb;           /* borrowed; may be NULL */
 };
 
 /* The fields that are pointers to others' things are the caller's to set. 0 or -ENOMEM. */
@@ -121,6 +126,14 @@ void forwarder_housekeeping(struct forwarder *forwarder, uint32_t session_slots)
 
 /* --- between the files of the forwarder ---------------------------------------------------------- */
 
+enum {
+	/*
+	 * RFC 9001 s5.4.2: a packet has at least 4 bytes from the packet number's
+	 * first on, and the 16-byte sample behind them.
+	 */
+	SHORT_BEHIND_DCID_MIN = 4 + 16,
+};
+
 /* A frame in hand, parsed. */
 struct arrival {
 	struct frame *frame;
@@ -141,6 +154,14 @@ bool first_flight_continue(struct forwarder *f, struct arrival *a, const struct 
 void first_flight_unknown_version(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
 void first_flight_housekeeping(struct forwarder *f);
 
+/*
+ * foreign.c: a DCID that no session holds may name its server by QUIC-LB. True:
+ * the frame is done with. owner: the worker that the 4-tuple belongs to; of
+ * foreign_long, the caller.
+ */
+bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner);
+bool foreign_long(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
+
 /* from_backend.c: a datagram for a relay port. */
 void from_backend(struct forwarder *f, struct arrival *a);
 
@@ -156,6 +177,15 @@ bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_
 bool forwarder_to_backend_unseen(struct forwarder *f, struct arrival *a, const struct path_entry *path);
 bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_slot,
 			 const struct reply_entry *reply);
+
+/* Sends a frame in hand, the client's, along a session's home path. */
+void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t session_slot, bool is_short);
+
+/* Unconfirmed sessions: what the client sent is what it may be sent three times (RFC 9000 s8.1). */
+void forwarder_account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short);
+
+/* The worker that a 4-tuple without a path belongs to. */
+uint32_t forwarder_tuple_owner(const struct forwarder *f, const struct tuple *tuple);
 
 /* The way to a client, asked for if it is not known. */
 enum nexthop_verdict forwarder_nexthop(struct forwarder *f, const struct addr *client, uint16_t *slot);

@@ -10,19 +10,13 @@
  *      the session is pinned, its home path
  *   3. 4-tuple known, DCID not: the client took up a CID issued under
  *      encryption: the only session that can be meant
- *   4. an Initial: a first flight. All others: count and drop
+ *   4. an Initial: a first flight
+ *   5. not 0-RTT: its DCID names a server by QUIC-LB: foreign.c
+ *   6. count and drop
  */
 #include <string.h>
 
 #include "forwarder.h"
-
-enum {
-	/*
-	 * RFC 9001 s5.4.2: a packet has at least 4 bytes from the packet number's
-	 * first on, and the 16-byte sample behind them.
-	 */
-	SHORT_BEHIND_DCID_MIN = 4 + 16,
-};
 
 /* The client's 4-tuple, as far as it is known. */
 struct client_path {
@@ -39,35 +33,59 @@ static bool has_path(const struct session *session, uint32_t path_slot)
 	return false;
 }
 
-/* For cid_find_where: is the session's backend one that this 4-tuple talks to? */
+/* For cid_find_where: of the sessions of this 4-tuple that hold a CID, the one opened last. */
 struct on_tuple {
 	const struct forwarder *f;
 	const struct tuple *tuple;
+	uint32_t session;                /* SLOT_NONE: none yet */
+	struct session newest;
 	uint32_t path_slot;
 	struct path_entry path;
 };
 
-static bool session_on_tuple(void *context, uint32_t session_slot)
+static bool on_tuple_try(void *context, uint32_t session_slot)
 {
 	struct on_tuple *on = context;
 	struct session session;
+	struct path_entry path;
+	uint32_t path_slot;
 
-	return session_read(on->f->state, session_slot, &session) &&
-	       path_find_backend(on->f->state, on->tuple, session.backend, &on->path_slot, &on->path) &&
-	       has_path(&session, on->path_slot);
+	if (!session_read(on->f->state, session_slot, &session) ||
+	    !path_find_backend(on->f->state, on->tuple, session.backend, &path_slot, &path) ||
+	    !has_path(&session, path_slot) || (on->session != SLOT_NONE && !session_is_newer(&session, &on->newest)))
+		return false;
+	on->session = session_slot;
+	on->newest = session;
+	on->path_slot = path_slot;
+	on->path = path;
+	return false;
 }
 
-/* Unconfirmed sessions: what the client sent is what it may be sent three times (RFC 9000 s8.1). */
-static void account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short)
+/* Rule 1. Two backends may have chosen one short CID; the older connection is most likely over. */
+static bool on_tuple_find(struct on_tuple *on, const struct quic_cid *dcid)
 {
+	cid_find_where(on->f->state, dcid, on_tuple_try, on);
+	return on->session != SLOT_NONE;
+}
+
+/* For cid_find_where: who lives and holds a short CID? */
+struct holders {
+	const struct forwarder *f;
+	uint32_t session;
+	unsigned count;
+};
+
+static bool holders_count(void *context, uint32_t session_slot)
+{
+	struct holders *holders = context;
 	struct session session;
 
-	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
-		return;
-	session.client_bytes += (uint32_t)len;
-	if (is_short)
-		session.flags |= SESSION_CLIENT_SHORT;
-	session_write(&f->sessions, session_slot, &session);
+	if (session_slot != holders->session && session_read(holders->f->state, session_slot, &session) &&
+	    !session_is_idle(holders->f->state, &session, holders->f->now_s)) {
+		holders->session = session_slot;
+		holders->count++;
+	}
+	return false;
 }
 
 /*
@@ -119,6 +137,21 @@ static bool is_guessed(const struct session *session)
 	       (session->cid_len < QUIC_ORIGINAL_DCID_MIN || session->cid_len == CID_LEN_UNKNOWN);
 }
 
+/*
+ * Does this packet confirm its session: is the client there, and gets what the
+ * backend sends? One that QUIC-LB opened began with a CID that the client knew,
+ * so to use it proves nothing. The backend's answer is to, and to garbage it
+ * answers with a stateless reset, which is shorter than what it answers
+ * (RFC 9000 s10.3.3): so it must have sent as much as the client has, in all.
+ */
+static bool proves(const struct session *session, bool exact, bool is_short)
+{
+	if (session->flags & SESSION_FOREIGN)
+		return is_short && session->flags & SESSION_CLIENT_SHORT &&
+		       session->sent_bytes >= session->client_bytes;
+	return exact && !is_guessed(session);
+}
+
 /* Rule 1: this session, on this path. exact: the DCID is one that the backend chose. */
 static void forward_known(struct forwarder *f, struct arrival *a, uint32_t session_slot, uint32_t path_slot,
 			  const struct path_entry *path, bool exact, bool is_short)
@@ -134,9 +167,9 @@ static void forward_known(struct forwarder *f, struct arrival *a, uint32_t sessi
 		forwarder_hand_over(f, a->frame, path->owner);
 		return;
 	}
-	account(f, session_slot, a->len, is_short);
-	if (exact && session_read(f->state, session_slot, &session) && !is_guessed(&session))
+	if (session_read(f->state, session_slot, &session) && proves(&session, exact, is_short))
 		session_confirm(&f->sessions, session_slot, f->now_s);
+	forwarder_account(f, session_slot, a->len, is_short);
 	if (session_read(f->state, session_slot, &session))
 		confirm_migrated(f, path_slot, path, &session);
 	forwarder_to_backend(f, a, path_slot, path);
@@ -267,6 +300,8 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 		if (path_find_ordinal(f->state, &a->tuple, ordinal, &slot, &path))
 			fitting_try(f, slot, &path, a->len, &fitting);
 	if (fitting.count != 1) {
+		if (foreign_short(f, a, f->worker))
+			return;
 		guess_count(f, &a->tuple, 1);
 		forwarder_drop(f, a->frame, DROP_AMBIGUOUS_4TUPLE);
 		return;
@@ -279,23 +314,52 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 
 /* --- short headers ------------------------------------------------------------------------------ */
 
-/* The session that a short header's DCID names, by every CID length in use, longest first. */
-static uint32_t short_header_session(struct forwarder *f, struct arrival *a, unsigned len_min,
-				     struct on_tuple *on, struct quic_cid *dcid)
+/* A short header's DCID, by the next shorter CID length in use; begin with *len past the longest. False: there is none. */
+static bool next_dcid(const struct forwarder *f, const struct arrival *a, unsigned *len, struct quic_cid *dcid)
 {
 	uint32_t lengths = __atomic_load_n(&f->state->globals->cid_lengths, __ATOMIC_RELAXED);
 
-	for (unsigned len = CID_LEN_MAX; len >= len_min && len > 0; len--) {
-		uint32_t session;
+	while (--*len > 0)
+		if (lengths & 1u << *len && 1 + *len + SHORT_BEHIND_DCID_MIN <= a->len) {
+			*dcid = quic_cid_make(a->payload + 1, *len);
+			return true;
+		}
+	return false;
+}
 
-		if (!(lengths & 1u << len) || 1 + len + SHORT_BEHIND_DCID_MIN > a->len)
-			continue;
-		*dcid = quic_cid_make(a->payload + 1, len);
-		session = on ? cid_find_where(f->state, dcid, session_on_tuple, on) : cid_find(f->state, dcid);
+static bool short_on_tuple(struct on_tuple *on, const struct arrival *a)
+{
+	struct quic_cid dcid;
+
+	for (unsigned len = CID_LEN_MAX + 1; next_dcid(on->f, a, &len, &dcid);)
+		if (on_tuple_find(on, &dcid))
+			return true;
+	return false;
+}
+
+/* The session that a short header's DCID of 8 bytes or more names, wherever its client was. */
+static uint32_t short_anywhere(const struct forwarder *f, const struct arrival *a)
+{
+	struct quic_cid dcid;
+
+	for (unsigned len = CID_LEN_MAX + 1; next_dcid(f, a, &len, &dcid) && len >= QUIC_ORIGINAL_DCID_MIN;) {
+		uint32_t session = cid_find(f->state, &dcid);
+
 		if (session != SLOT_NONE)
 			return session;
 	}
 	return SLOT_NONE;
+}
+
+/* Those that hold what may be its DCID of less than 8 bytes. */
+static struct holders short_holders(const struct forwarder *f, const struct arrival *a)
+{
+	struct holders holders = { .f = f, .session = SLOT_NONE };
+	struct quic_cid dcid;
+
+	for (unsigned len = QUIC_ORIGINAL_DCID_MIN; next_dcid(f, a, &len, &dcid);)
+		cid_find_where(f->state, &dcid, holders_count, &holders);
+	return holders;
 }
 
 static bool inline_cid_matches(const struct path_entry *path, const struct arrival *a)
@@ -306,7 +370,7 @@ static bool inline_cid_matches(const struct path_entry *path, const struct arriv
 
 static void short_on_known_tuple(struct forwarder *f, struct arrival *a, const struct client_path *client)
 {
-	struct on_tuple on = { .f = f, .tuple = &a->tuple };
+	struct on_tuple on = { .f = f, .tuple = &a->tuple, .session = SLOT_NONE };
 	struct quic_cid dcid;
 	uint32_t session;
 	uint8_t len;
@@ -315,12 +379,11 @@ static void short_on_known_tuple(struct forwarder *f, struct arrival *a, const s
 		forward_known(f, a, client->path.session, client->slot, &client->path, true, true);
 		return;
 	}
-	session = short_header_session(f, a, 1, &on, &dcid);
-	if (session != SLOT_NONE) {
-		forward_known(f, a, session, on.path_slot, &on.path, true, true);
+	if (short_on_tuple(&on, a)) {
+		forward_known(f, a, on.session, on.path_slot, &on.path, true, true);
 		return;
 	}
-	session = short_header_session(f, a, QUIC_ORIGINAL_DCID_MIN, NULL, &dcid);
+	session = short_anywhere(f, a);
 	if (session != SLOT_NONE) {
 		migrate(f, a, session, client);
 		return;
@@ -338,7 +401,7 @@ static void short_on_known_tuple(struct forwarder *f, struct arrival *a, const s
 
 static void client_short(struct forwarder *f, struct arrival *a, const struct client_path *client)
 {
-	struct quic_cid dcid;
+	struct holders holders;
 	uint32_t session;
 
 	if (a->len < 1 + SHORT_BEHIND_DCID_MIN) {
@@ -349,11 +412,16 @@ static void client_short(struct forwarder *f, struct arrival *a, const struct cl
 		short_on_known_tuple(f, a, client);
 		return;
 	}
-	session = short_header_session(f, a, 1, NULL, &dcid);
-	if (session != SLOT_NONE)
+	session = short_anywhere(f, a);
+	if (session != SLOT_NONE) {
 		migrate(f, a, session, client);
-	else
-		forwarder_drop(f, a->frame, DROP_UNKNOWN_CID);
+		return;
+	}
+	holders = short_holders(f, a);
+	if (holders.count == 1)
+		migrate(f, a, holders.session, client);
+	else if (!foreign_short(f, a, forwarder_tuple_owner(f, &a->tuple)))
+		forwarder_drop(f, a->frame, holders.count ? DROP_AMBIGUOUS_4TUPLE : DROP_UNKNOWN_CID);
 }
 
 /* --- long headers ------------------------------------------------------------------------------- */
@@ -362,18 +430,19 @@ static void client_short(struct forwarder *f, struct arrival *a, const struct cl
 static bool long_known(struct forwarder *f, struct arrival *a, const struct client_path *client,
 		       const struct quic_long *packet)
 {
-	struct on_tuple on = { .f = f, .tuple = &a->tuple };
+	struct on_tuple on = { .f = f, .tuple = &a->tuple, .session = SLOT_NONE };
 	uint32_t session;
 
 	if (client->known) {
 		session = cid_find_original(f->state, &a->tuple, &packet->dcid);
-		if (session != SLOT_NONE && session_on_tuple(&on, session)) {
+		if (session != SLOT_NONE)
+			on_tuple_try(&on, session);
+		if (on.session != SLOT_NONE) {
 			forward_known(f, a, session, on.path_slot, &on.path, false, false);
 			return true;
 		}
-		session = packet->dcid.len ? cid_find_where(f->state, &packet->dcid, session_on_tuple, &on) : SLOT_NONE;
-		if (session != SLOT_NONE) {
-			forward_known(f, a, session, on.path_slot, &on.path, true, false);
+		if (packet->dcid.len && on_tuple_find(&on, &packet->dcid)) {
+			forward_known(f, a, on.session, on.path_slot, &on.path, true, false);
 			return true;
 		}
 	}
@@ -386,12 +455,6 @@ static bool long_known(struct forwarder *f, struct arrival *a, const struct clie
 	return true;
 }
 
-/* The worker that a 4-tuple without a path belongs to. */
-static uint32_t tuple_owner(const struct forwarder *f, const struct tuple *tuple)
-{
-	return (uint32_t)((tuple_hash(f->state, tuple) >> 32) % f->workers);
-}
-
 static void client_long(struct forwarder *f, struct arrival *a, const struct client_path *client,
 			const struct quic_long *packet)
 {
@@ -399,7 +462,7 @@ static void client_long(struct forwarder *f, struct arrival *a, const struct cli
 
 	if (long_known(f, a, client, packet))
 		return;
-	owner = client->known ? client->path.owner : tuple_owner(f, &a->tuple);
+	owner = client->known ? client->path.owner : forwarder_tuple_owner(f, &a->tuple);
 	if (owner != f->worker) {
 		forwarder_hand_over(f, a->frame, owner);
 		return;
@@ -418,7 +481,7 @@ static void client_long(struct forwarder *f, struct arrival *a, const struct cli
 		first_flight(f, a, packet);
 	else if (packet->type == QUIC_OTHER_VERSION)
 		first_flight_unknown_version(f, a, packet);
-	else
+	else if (packet->type != QUIC_HANDSHAKE || !foreign_long(f, a, packet))
 		forwarder_drop(f, a->frame, DROP_NOT_INITIAL);
 }
 

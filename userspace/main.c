@@ -182,8 +182,6 @@ static int run_relay(struct arguments *arguments, const struct config *config)
 	sigset_t set;
 
 	config_log_apply(&config->log);
-	if (config->quic_lb_count)
-		log_warnx("quic_lb: read and checked, but nothing is routed by it yet");
 	setrlimit(RLIMIT_MEMLOCK, &unlimited); /* UMEM and, before Linux 5.11, BPF maps count against it */
 	/* Before any thread is started: the steward alone takes them, from a signalfd. */
 	sigemptyset(&set);

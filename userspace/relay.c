@@ -13,6 +13,7 @@
 #include "adopt.h"
 #include "log.h"
 #include "relay_ports.h"
+#include "relay_quic_lb.h"
 #include "relay_routes.h"
 #include "steward.h"
 
@@ -334,6 +335,7 @@ struct forwarder_options relay_worker_options(const struct relay *relay, const s
 		.pending_seconds = limits->pending_seconds,
 		/* A source's connections are spread over the workers by their ports. */
 		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
+		.quic_lb = relay->quic_lb,
 	};
 }
 
@@ -377,7 +379,8 @@ static int workers_start(struct relay *relay)
 			log_errorx("worker %u: thread", i);
 			return -1;
 		}
-	relay->state.globals->features = relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0;
+	relay->state.globals->features = (relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0) |
+					 (relay->quic_lb ? FEATURE_FOREIGN_CIDS : 0);
 	for (unsigned i = 0; i < relay->interface_count; i++) {
 		if (dataplane_attach(relay->dataplane, i) < 0)
 			return -1;
@@ -400,6 +403,7 @@ static void relay_close(struct relay *relay, bool leave)
 	for (uint32_t i = 0; relay->workers && i < relay->worker_count; i++)
 		worker_end(&relay->workers[i]);
 	free(relay->workers);
+	quic_lb_free(relay->quic_lb);
 	route_table_end(&relay->routes);
 	if (relay->nexthops)
 		nexthops_free(relay->nexthops);
@@ -426,7 +430,7 @@ int relay_run(const struct relay_options *options)
 	urcu_qsbr_register_thread();
 	if (relay->event_fd >= 0 && interfaces_open(relay, options) == 0 && dataplane_start(relay, options) == 0 &&
 	    globals_fill(relay, options->config) == 0 && nexthops_start(relay) == 0 && routes_fill(relay) == 0 &&
-	    workers_start(relay) == 0 &&
+	    relay_quic_lb_open(relay) == 0 && workers_start(relay) == 0 &&
 	    control_socket_open(&relay->control, options->config->relay.run_dir, options->instance) == 0)
 		result = steward_run(relay);
 	else if (relay->adopted)

@@ -26,6 +26,8 @@ static void name_what_stays(const struct config *running, const struct config *f
 	STAYS(limits.pending_handshakes, "limits.pending_handshakes");
 	STAYS(limits.pending_bytes_per_handshake, "limits.pending_bytes_per_handshake");
 #undef STAYS
+	if (!config_quic_lb_equal(running, file))
+		log_warnx("reload: quic_lb changed: needs a restart");
 	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
 		log_warnx("reload: relay.run_dir changed: needs a restart");
 }

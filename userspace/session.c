@@ -279,12 +279,13 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 		.route = to->route,
 		.created_s = now_s,
 		.owner = (uint8_t)pool->ports.worker,
+		.flags = original_dcid ? SESSION_ORIGINAL : SESSION_FOREIGN,
 		.cid_len = CID_LEN_UNKNOWN,
+		.opened = pool->opened,
 		.path_count = 1,
 		.older = SLOT_NONE,
 	};
 	enum session_verdict verdict;
-	uint32_t cid_slot;
 
 	if (pool->free_count == 0 && !evict_unconfirmed(pool, SLOT_NONE, SLOT_NONE))
 		return SESSION_POOL_FULL;
@@ -292,18 +293,20 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 	if (verdict != SESSION_OK)
 		return verdict;
 	*slot = pool->free[--pool->free_count];
-	cid_slot = cid_add(pool->state, original_dcid, CID_ORIGINAL, tuple, *slot);
-	if (cid_slot == SLOT_NONE) {
-		pool->free_count++;
-		path_drop(pool, session.paths[0], *slot);
-		return SESSION_TABLE_FULL;
+	if (original_dcid) {
+		session.cids[0] = cid_add(pool->state, original_dcid, CID_ORIGINAL, tuple, *slot);
+		if (session.cids[0] == SLOT_NONE) {
+			pool->free_count++;
+			path_drop(pool, session.paths[0], *slot);
+			return SESSION_TABLE_FULL;
+		}
+		session.cid_count = 1;
 	}
 	session.generation = pool->state->sessions[*slot].generation + 1;
-	session.flags = SESSION_ORIGINAL | (to->pinned ? SESSION_PINNED : 0);
-	session.cids[0] = cid_slot;
-	session.cid_count = 1;
+	session.flags |= to->pinned ? SESSION_PINNED : 0;
 	session_write(pool, *slot, &session);
 	pool->live++;
+	pool->opened++;
 	unconfirmed_add(pool, *slot);
 	home_enter(pool, *slot, &session);
 	pool->counters->events[EVENT_SESSION_OPENED]++;
@@ -487,18 +490,36 @@ void session_confirm(struct session_pool *pool, uint32_t slot, uint32_t now_s)
 
 /* --- housekeeping ------------------------------------------------------------------------------- */
 
-static void session_expire(struct session_pool *pool, uint32_t slot, struct session *session, uint32_t now_s)
+static bool path_is_idle(const struct state *state, const struct session *session, unsigned index, uint32_t now_s)
 {
-	const struct globals *globals = pool->state->globals;
+	const struct globals *globals = state->globals;
 	uint32_t timeout_s = session->flags & SESSION_CONFIRMED ? globals->idle_timeout_s :
 								  globals->idle_timeout_unconfirmed_s;
 
+	/* signed: a forwarder may have stamped a second that this thread has not seen yet */
+	return (int32_t)(now_s - path_last_seen_s(state, session->paths[index])) > (int32_t)timeout_s;
+}
+
+bool session_is_idle(const struct state *state, const struct session *session, uint32_t now_s)
+{
+	for (unsigned i = 0; i < session->path_count; i++)
+		if (!path_is_idle(state, session, i, now_s))
+			return false;
+	return true;
+}
+
+bool session_is_newer(const struct session *session, const struct session *other)
+{
+	if (session->created_s != other->created_s)
+		return (int32_t)(session->created_s - other->created_s) > 0;
+	return (int16_t)(session->opened - other->opened) > 0;
+}
+
+static void session_expire(struct session_pool *pool, uint32_t slot, struct session *session, uint32_t now_s)
+{
 	unanswered_expire(pool, slot, session, now_s);
 	for (unsigned i = session->path_count; i-- > 0;) {
-		/* signed: a forwarder may have stamped a second that this thread has not seen yet */
-		int32_t idle_s = (int32_t)(now_s - path_last_seen_s(pool->state, session->paths[i]));
-
-		if (idle_s <= (int32_t)timeout_s)
+		if (!path_is_idle(pool->state, session, i, now_s))
 			continue;
 		if (session->path_count == 1) {
 			pool->counters->events[EVENT_SESSION_EXPIRED]++;

@@ -63,6 +63,7 @@ struct session_pool {
 	struct session_link *links;     /* by slot - first */
 	uint32_t oldest, newest;        /* unconfirmed */
 	uint32_t live;
+	uint16_t opened;                /* sessions so far, modulo 65536 */
 	uint32_t hand;                  /* next slot that housekeeping looks at */
 };
 
@@ -85,7 +86,10 @@ enum session_verdict {
 	SESSION_PATHS_UNANSWERED,
 };
 
-/* A new connection of `tuple`, whose first Initial had original_dcid. nexthop: the way to the client. */
+/*
+ * A new connection of `tuple`, whose first Initial had original_dcid; NULL: its
+ * handshake was elsewhere (SESSION_FOREIGN). nexthop: the way to the client.
+ */
 enum session_verdict session_open(struct session_pool *pool, const struct tuple *tuple,
 				  const struct quic_cid *original_dcid, const struct destination *to,
 				  uint16_t nexthop, uint32_t now_s, uint32_t *slot);
@@ -117,6 +121,9 @@ void session_move(struct session_pool *pool, uint32_t slot, const struct tuple *
 /* The backend chose this CID (SCID of its long header, Retry's included; may be empty). */
 void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid, bool retry);
 
+/* The client uses this CID, which no session holds, and QUIC-LB says that it is of this session's backend. */
+void session_adopt_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid);
+
 /*
  * Writes the CID learned last into a path's entry, if the session is the one
  * that the entry names: the kernel then finds it without the index.
@@ -131,6 +138,12 @@ void session_offer_alias(struct session_pool *pool, uint32_t slot, const struct 
 
 /* The client proved that it gets what the backend sends: the kernel may forward. */
 void session_confirm(struct session_pool *pool, uint32_t slot, uint32_t now_s);
+
+/* All its paths were silent for longer than its timeout: it is about to be ended. */
+bool session_is_idle(const struct state *state, const struct session *session, uint32_t now_s);
+
+/* Was it opened after the other? Of one owner's, as all sessions of a 4-tuple are. */
+bool session_is_newer(const struct session *session, const struct session *other);
 
 /* Owner: writes a changed copy back. */
 void session_write(struct session_pool *pool, uint32_t slot, const struct session *session);

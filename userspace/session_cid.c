@@ -16,13 +16,19 @@ bool session_has_cid(const struct state *state, const struct session *session, c
 	return false;
 }
 
+/* Short headers are looked up by this length too. */
+static void cid_length_use(struct state *state, uint8_t len)
+{
+	if (!(__atomic_load_n(&state->globals->cid_lengths, __ATOMIC_RELAXED) & 1u << len))
+		__atomic_fetch_or(&state->globals->cid_lengths, 1u << len, __ATOMIC_RELAXED);
+}
+
 /* The backend's CID length is known from now on; short headers are cut by it. */
 static void cid_len_note(struct state *state, uint32_t backend, uint8_t len)
 {
 	if (__atomic_load_n(&state->backends[backend].cid_len, __ATOMIC_RELAXED) != len)
 		__atomic_store_n(&state->backends[backend].cid_len, len, __ATOMIC_RELAXED);
-	if (!(__atomic_load_n(&state->globals->cid_lengths, __ATOMIC_RELAXED) & 1u << len))
-		__atomic_fetch_or(&state->globals->cid_lengths, 1u << len, __ATOMIC_RELAXED);
+	cid_length_use(state, len);
 }
 
 static void path_cid_set(struct state *state, uint32_t path_slot, uint32_t session, const struct quic_cid *cid)
@@ -79,7 +85,8 @@ static void cid_attach(struct session_pool *pool, uint32_t slot, struct session 
 {
 	uint32_t cid_slot;
 
-	if (cid->len >= QUIC_ORIGINAL_DCID_MIN && cid_find(pool->state, cid) != SLOT_NONE) {
+	/* Two backends may choose one short CID; what a client took up is not worth making another's ambiguous. */
+	if ((kind == CID_ALIAS || cid->len >= QUIC_ORIGINAL_DCID_MIN) && cid_find(pool->state, cid) != SLOT_NONE) {
 		pool->counters->events[EVENT_CID_CONFLICT]++;
 		return;
 	}
@@ -121,6 +128,24 @@ void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct qu
 	} else {
 		return;
 	}
+	session_write(pool, slot, &session);
+}
+
+/*
+ * What QUIC-LB reads may be less than the CID (its server may append bytes). So
+ * it is not taken for the backend's length where a handshake showed that.
+ */
+void session_adopt_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid)
+{
+	struct session session;
+
+	if (!session_read(pool->state, slot, &session))
+		return;
+	session.cid_len = cid->len;
+	if (__atomic_load_n(&pool->state->backends[session.backend].cid_len, __ATOMIC_RELAXED) == CID_LEN_UNKNOWN)
+		cid_len_note(pool->state, session.backend, cid->len);
+	cid_length_use(pool->state, cid->len);
+	cid_attach(pool, slot, &session, cid, CID_SERVER);
 	session_write(pool, slot, &session);
 }
 

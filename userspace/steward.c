@@ -16,6 +16,7 @@
 #include "log.h"
 #include "reload.h"
 #include "relay_ports.h"
+#include "relay_quic_lb.h"
 
 /* Longer than limits.pending_seconds can be: a held flight may name a backend that nobody else does. */
 enum { BACKEND_SWEEP_S = 90 };
@@ -199,6 +200,7 @@ static void backends_sweep(struct relay *relay)
 	if (!needed)
 		return;
 	route_mark_backends(&relay->routes, needed);
+	relay_quic_lb_mark_backends(relay, needed);
 	for (uint32_t slot = 0; slot < relay->state.session_slots; slot++) {
 		struct session session;
 

@@ -37,6 +37,7 @@ struct relay {
 	unsigned renewals;               /* times that next hops are still to be looked up again */
 	struct backend_table backends;
 	struct route_table routes;
+	struct quic_lb *quic_lb;         /* NULL: none configured */
 	struct worker *workers;
 	uint32_t worker_count;
 	int event_fd;                    /* workers: there are requests */

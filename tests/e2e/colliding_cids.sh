@@ -115,12 +115,69 @@ rebinds_onto_known() {
 	post_end a && nobody_misrouted && grep '^validated' "$WORK/log/lb_server-a"
 }
 
+# Below 8 bytes a known 4-tuple decides and not the connection ID, which a client of the other backend may have taken up
+# as well (docs/lookup.md): what comes from there goes where that 4-tuple's connection went, and is nobody's. This
+# transfer ends; the next connections, to either backend, do not notice.
+short_id_stays_with_4tuple() {
+	gtls b.test / --change-local-addr=20ms --nat-rebinding --delay-stream=60ms || return
+	post_begin a a.test --change-local-addr=300ms --nat-rebinding
+	! post_end a || { echo "the client moved"; return 1; }
+	grep '^unknown' "$WORK/log/lb_server-b" && ! grep '^unknown' "$WORK/log/lb_server-a" &&
+		answers a.test a.test && answers b.test b.test
+}
+
+# Whose 00000001 it is nothing can tell at an address that the relay does not know: it belongs to nobody.
+ambiguous_is_dropped() {
+	local before
+
+	before=$(ambiguous_drops)
+	post_begin a1 a.test
+	wait_for "a has opened connection 1" 10 has_opened a '00000001 ' || return
+	post_begin b1 b.test --change-local-addr=300ms --nat-rebinding
+	post_end a1 || return
+	wait "${clients[b1]}"
+	has_opened b '00000001 ' && nobody_misrouted && [ "$(ambiguous_drops)" -gt "$before" ]
+}
+
+ambiguous_drops() {
+	echo $(($(relay_counter kernel_drop_ambiguous_4tuple) + $(relay_counter worker_drop_ambiguous_4tuple)))
+}
+
+# A second connection on a 4-tuple, to another backend that happens to choose the same connection ID.
+same_id_on_one_4tuple() {
+	answers a.test a.test && has_opened a '00000001 ' || return
+	answers b.test b.test --handshake-timeout=2s && has_opened b '00000001 ' && nobody_misrouted
+}
+
+set_ports() {
+	in_ns client sysctl -qw net.ipv4.ip_local_port_range="$1 $2"
+}
+
 # relay_anew PATH: one that knows no session, for each part: connection IDs begin at 1 again.
 relay_anew() {
 	{
 		relay_config "$1"
 		echo "limits: {new_sessions_per_s_per_source: 10000}"
 	} | relay_restart
+}
+
+# collisions PATH: what nothing but the 4-tuple can tell apart.
+collisions() {
+	relay_anew "$1"
+	backends start_lb_server -v -c sequence:4
+	check "$1: a CID of two sessions, from an unknown 4-tuple, is nobody's" ambiguous_is_dropped
+
+	relay_anew "$1"
+	backends start_lb_server -v -c sequence:4
+	set_ports 50000 50000
+	check "$1: the same CID of two sessions of one 4-tuple is the newest one's" same_id_on_one_4tuple
+
+	relay_anew "$1"
+	backends start_lb_server -v -c random:4
+	set_ports 50000 50001
+	check "$1: a CID of 4 bytes of another session, from a known 4-tuple: the 4-tuple decides" \
+		short_id_stays_with_4tuple
+	set_ports 32768 60999
 }
 
 for path in kernel userspace; do
@@ -133,10 +190,11 @@ for path in kernel userspace; do
 	backends start_lb_server -v -c sequence:4
 	check "$path: one of three clients rebinds, its CID its own: every upload arrives" one_rebinds
 
+	set_ports 50000 50001
 	backends start_lb_server -v -c random:18
-	in_ns client sysctl -qw net.ipv4.ip_local_port_range="50000 50001"
 	check "$path: a client rebinds onto a 4-tuple of the other backend, its CID of 18 bytes" rebinds_onto_known
-	in_ns client sysctl -qw net.ipv4.ip_local_port_range="32768 60999"
+	set_ports 32768 60999
+	[ -n "$DIRECT" ] || collisions $path
 	unlimit_clients
 	[ -z "$DIRECT" ] || break
 done

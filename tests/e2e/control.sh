@@ -363,12 +363,20 @@ check "with its own it connects" wait_for "connected" 5 is_ready
 # --- reload ----------------------------------------------------------------------------------------------
 
 relay_config kernel "{fqdn: reload.test, type: simple, target: \"$TARGET_B\"}" >"$WORK/config.yaml"
-echo "limits: {idle_timeout: 77, sessions: 1024}" >>"$WORK/config.yaml"
+cat >>"$WORK/config.yaml" <<-YAML
+	limits: {idle_timeout: 77, sessions: 1024}
+	quic_lb: [{config_rotation: 0, server_id_length: 3, nonce_length: 4, servers: {ed793a: "$TARGET_B"}}]
+YAML
 : >"$WORK/log/relay"
+: >"$WORK/log/control"
 kill -HUP "$control_pid"
 check "SIGHUP to it: the file's new route serves" wait_for "reload.test serves" 10 answers reload.test b.test
 check "the relay has read the file too, and names what needs a restart" \
 	wait_for "the relay's log" 5 grep -q 'limits.sessions changed: needs a restart' "$WORK/log/relay"
+for process in relay control; do
+	check "$process names quic_lb too" \
+		wait_for "its log" 5 grep -q 'quic_lb changed: .*needs a restart$' "$WORK/log/$process"
+done
 relay_config kernel >"$WORK/config.yaml"
 kill -HUP "$relay_pid"
 check "SIGHUP to the relay: the route is gone from both" wait_for "reload.test is gone" 5 expect 404 GET /routes/reload.test

@@ -10,7 +10,7 @@
 #
 # Two kinds of change: a NAT rebinding, behind which the client goes on with a
 # connection ID that the relay has seen, and an active migration, for which it
-# takes up a new one.
+# takes up a new one: the relay can only tell whose it is by QUIC-LB.
 . "$(dirname "$0")/lib.sh"
 
 need gtlsclient tc
@@ -20,11 +20,11 @@ make_documents a
 head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
 head -c 2000000 /dev/urandom >"$WORK/slow"
 
-KEY=8f95f09245765f80256934e50c66207f
+KEY=$QUIC_LB_KEY
 forms=(
 	"random, 18 bytes|-c random:18"
 	"random, 4 bytes|-c random:4"
-	"QUIC-LB, plain text|-c lb:0:ed793a:4"
+	"QUIC-LB, plain text|-c lb:1:ed793a:4"
 	"QUIC-LB, one pass|-c lb:2:ed793a51d49b8f5f:8:$KEY"
 	"QUIC-LB, four passes, 7 bytes|-c lb:0:ed793a:4:$KEY"
 	"QUIC-LB, four passes, 18 bytes, length in the first octet|-l -c lb:3:ed793a51d49b8f5fab:9:$KEY"
@@ -78,8 +78,8 @@ drops() {
 	echo $(($(relay_counter kernel_drop_unknown_cid) + $(relay_counter worker_drop_unknown_cid)))
 }
 
-# The relay cannot tell whose the client's new connection ID is: what carries it is dropped and counted, and no backend
-# gets to see it. The client gives up once it has heard nothing for a while.
+# Of an ID that is made by no configuration the relay cannot tell whose it is: what carries it is dropped and counted,
+# and no backend gets to see it. The client gives up once it has heard nothing for a while.
 migration_is_dropped() {
 	local before
 
@@ -90,10 +90,21 @@ migration_is_dropped() {
 	[ "$(drops)" -gt "$before" ] && [ "$(validated)" = 0 ]
 }
 
+# The relay has never seen the client's new ID at its new address, but reads the server out of it.
+migrates() {
+	local before=0
+
+	[ -n "$DIRECT" ] || before=$(relay_counter worker_quic_lb_sessions_opened)
+	moves || { relay_drops; return 1; }
+	echo "the server validated $(validated) new addresses"
+	[ "$(validated)" = 1 ] || return
+	[ -n "$DIRECT" ] || [ "$(relay_counter worker_quic_lb_sessions_opened)" -gt "$before" ]
+}
+
 check "the server's encoder makes the connection IDs of the draft's test vectors" "$LB_SERVER" --vectors
 for path in kernel userspace; do
 	[ -z "$relay_pid" ] || check "$path: the relay before stops clean" relay_stop_clean
-	relay_config $path | relay_start
+	{ relay_config $path; quic_lb_config; } | relay_start
 	for form in "${forms[@]}"; do
 		# shellcheck disable=SC2086 # a list of options
 		backend ${form#*|}
@@ -105,12 +116,16 @@ for path in kernel userspace; do
 		backend ${form#*|}
 		check "$path: ${form%|*}: NAT rebinding in mid-transfer" rebinds
 	done
-	backend -c "lb:0:ed793a:4:$KEY"
-	if [ -n "$DIRECT" ]; then
-		check "active migration in mid-transfer" moves
-		break
-	fi
-	check "$path: an active migration, of which the relay knows nothing, is dropped" migration_is_dropped
+	for form in "${forms[@]}"; do
+		[[ $form == QUIC-LB* ]] || continue
+		# shellcheck disable=SC2086
+		backend ${form#*|}
+		check "$path: ${form%|*}: active migration in mid-transfer" migrates
+	done
+	[ -z "$DIRECT" ] || break
+	backend -c random:18
+	check "$path: random, 18 bytes: an active migration, of which the relay knows nothing, is dropped" \
+		migration_is_dropped
 	unlimit_clients
 done
 finish

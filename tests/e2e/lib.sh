@@ -218,7 +218,7 @@ spawn() {
 
 	shift 2
 	case $ns in
-	*-relay) enter="nsenter --net=/run/netns/$ns" ;;
+	*-relay | *-relay2) enter="nsenter --net=/run/netns/$ns" ;;
 	*) enter="ip netns exec $ns" ;;
 	esac
 	# shellcheck disable=SC2086 # two words or more; both programs exec the command, so $! is it
@@ -320,6 +320,24 @@ start_lb_server() {
 	spawn "lb_server-$ns" "$ns" "$LB_SERVER" -d "$WORK/$ns.htdocs" "$@" \
 		:: "$BACKEND_PORT" "$WORK/$ns.key" "$WORK/$ns.pem"
 	wait_for "lb_server in $ns" 10 grep -q ready "$WORK/log/lb_server-$ns" || bail "lb_server in $ns starts"
+}
+
+QUIC_LB_KEY=8f95f09245765f80256934e50c66207f
+
+# quic_lb_config: the configurations of the IDs that lb_server makes with "-c FORM", for relay_config:
+#   lb:0:ed793a:4:KEY    lb:1:ed793a:4    lb:2:ed793a51d49b8f5f:8:KEY    lb:3:ed793a51d49b8f5fab:9:KEY
+quic_lb_config() {
+	cat <<-YAML
+		quic_lb:
+		  - {config_rotation: 0, server_id_length: 3, nonce_length: 4, key: $QUIC_LB_KEY,
+		     servers: {ed793a: "${V4[a]}:$BACKEND_PORT", 0b1e55: "${V4[b]}:$BACKEND_PORT"}}
+		  - {config_rotation: 1, server_id_length: 3, nonce_length: 4,
+		     servers: {ed793a: "${V4[a]}:$BACKEND_PORT", 0b1e55: "${V4[b]}:$BACKEND_PORT"}}
+		  - {config_rotation: 2, server_id_length: 8, nonce_length: 8, key: $QUIC_LB_KEY,
+		     servers: {ed793a51d49b8f5f: "${V4[a]}:$BACKEND_PORT"}}
+		  - {config_rotation: 3, server_id_length: 9, nonce_length: 9, key: $QUIC_LB_KEY,
+		     servers: {ed793a51d49b8f5fab: "${V4[a]}:$BACKEND_PORT"}}
+	YAML
 }
 
 # start_caddy NS: Debian's caddy with HTTP/3, answering "NS.test"; /big is $WORK/NS.htdocs/big. quic-go inside: 4-byte

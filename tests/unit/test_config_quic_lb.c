@@ -15,7 +15,8 @@
 
 #define SERVER_ID_MUST "must be a server ID: 1 to 15 bytes in hexadecimal digits"
 #define KEY_MUST "must be 32 hexadecimal digits, or empty for none"
-#define KEY32 "8f95f09245765f80256934e50c66207f"
+#define KEY31 "f95f09245765f80256934e50c66207f"
+#define KEY32 "8" KEY31
 #define SERVERS1 "servers: {ed793a: '10.0.0.5:7777'}"
 #define QUIC_LB(rest) "quic_lb:\n- {config_rotation: 0, server_id_length: 3, nonce_length: 4, " rest "}\n"
 
@@ -137,11 +138,49 @@ static void test_bounds(void **state)
 	free(text);
 }
 
+/* What a reload compares: every value, on whichever lines. */
+static void a_change_is_seen(void **unused)
+{
+	static const struct {
+		const char *name, *text;
+		bool equal;
+	} rows[] = {
+		{ "the same on other lines", "\n\n" QUIC_LB("key: " KEY32 ",\n " SERVERS1), true },
+		{ "nothing", "quic_lb: []\n", false },
+		{ "without the key", QUIC_LB(SERVERS1), false },
+		{ "another key", QUIC_LB("key: 0" KEY31 ", " SERVERS1), false },
+		{ "another ID", QUIC_LB("key: " KEY32 ", servers: {ed793b: '10.0.0.5:7777'}"), false },
+		{ "another address", QUIC_LB("key: " KEY32 ", servers: {ed793a: '10.0.0.6:7777'}"), false },
+		{ "another port", QUIC_LB("key: " KEY32 ", servers: {ed793a: '10.0.0.5:7778'}"), false },
+		{ "one more server",
+		  QUIC_LB("key: " KEY32 ", servers: {ed793a: '10.0.0.5:7777', ed793b: '10.0.0.5:7777'}"), false },
+		{ "another rotation",
+		  "quic_lb:\n- {config_rotation: 1, server_id_length: 3, nonce_length: 4, key: " KEY32 ", " SERVERS1 "}\n",
+		  false },
+		{ "another nonce length",
+		  "quic_lb:\n- {config_rotation: 0, server_id_length: 3, nonce_length: 5, key: " KEY32 ", " SERVERS1 "}\n",
+		  false },
+	};
+	static const char running_text[] = QUIC_LB("key: " KEY32 ", " SERVERS1);
+	struct config running, file;
+
+	(void)unused;
+	assert_int_equal(config_parse("c.yaml", running_text, strlen(running_text), &running, stderr), 0);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (config_parse("c.yaml", rows[i].text, strlen(rows[i].text), &file, stderr) < 0 ||
+		    config_quic_lb_equal(&running, &file) != rows[i].equal)
+			fail_msg("%s", rows[i].name);
+		config_free(&file);
+	}
+	config_free(&running);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(a_change_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

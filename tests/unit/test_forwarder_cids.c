@@ -103,6 +103,87 @@ static void equal_short_cids_of_two_backends_do_not_mix(void **unused)
 	bench_close(bench);
 }
 
+/* At an address that the relay does not know nothing tells whose it is, while both live. */
+static void short_cid_of_two_sessions_is_nobodys_elsewhere(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", 1, "a.test", "a001020304050607", "c1c2c3c4");
+	connect_to(bench, "192.0.2.2", 2, "b.test", "b001020304050607", "c1c2c3c4");
+	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, "c1c2c3c4", 60));
+	assert_dropped(bench, DROP_AMBIGUOUS_4TUPLE, 1);
+	/* a's is idle past its timeout, if not swept yet: b's is the only one. */
+	bench->f.now_s += 100;
+	from(bench, "192.0.2.2", 2, datagram, short_header(datagram, "c1c2c3c4", 60));
+	bench->f.now_s += 100;
+	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, "c1c2c3c4", 60));
+	assert_to_backend(bench, B);
+	bench_close(bench);
+}
+
+static void short_cid_of_an_ended_session_is_the_others(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+	uint32_t slot = 0;
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", 1, "a.test", "a001020304050607", "c1c2c3c4");
+	connect_to(bench, "192.0.2.2", 2, "b.test", "b001020304050607", "c1c2c3c4");
+	while (bench->state.sessions[slot].backend != B)
+		slot++;
+	forwarder_session_end(&bench->f, slot, bench->state.sessions[slot].generation);
+	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, "c1c2c3c4", 60));
+	assert_to_backend(bench, A);
+	bench_close(bench);
+}
+
+/* Whichever backend's connection came last: the older one is most likely over. */
+static void short_cid_of_two_sessions_on_one_4tuple_is_the_newest_ones(void **unused)
+{
+	static const struct {
+		const char *first, *second;
+		uint32_t newest;
+	} rows[] = { { "a.test", "b.test", B }, { "b.test", "a.test", A } };
+	uint8_t datagram[1500];
+
+	(void)unused;
+	for (unsigned i = 0; i < 2; i++) {
+		struct bench *bench = bench_open(64);
+
+		connect_to(bench, "192.0.2.1", CLIENT_PORT, rows[i].first, "0001020304050607", "c1c2c3c4");
+		connect_to(bench, "192.0.2.1", CLIENT_PORT, rows[i].second, "1001020304050607", "c1c2c3c4");
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "c1c2c3c4", 60));
+		assert_to_backend(bench, rows[i].newest);
+		bench_close(bench);
+	}
+}
+
+/*
+ * Below 8 bytes a known 4-tuple decides (a client may take up a CID that collides); and it is not learned: from
+ * elsewhere it still means the only session that its backend gave it to.
+ */
+static void short_cid_of_another_client_stays_with_the_4tuple(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", 1, "a.test", "a001020304050607", "a1a2a3a4");
+	connect_to(bench, "192.0.2.2", 2, "b.test", "b001020304050607", "b1b2b3b4");
+	for (unsigned i = 0; i < 3; i++) {
+		from(bench, "192.0.2.1", 1, datagram, short_header(datagram, "b1b2b3b4", 60));
+		assert_to_backend(bench, A);
+	}
+	assert_int_equal(bench->f.counters->events[EVENT_ALIAS_LEARNED], 0);
+	assert_int_equal(bench->f.counters->events[EVENT_CID_CONFLICT], 1);
+	from(bench, "198.51.100.9", 777, datagram, short_header(datagram, "b1b2b3b4", 60));
+	assert_to_backend(bench, B);
+	bench_close(bench);
+}
+
 static void changed_address_gets_a_path_of_its_own(void **unused)
 {
 	struct bench *bench = bench_open(64);
@@ -247,6 +328,10 @@ int main(void)
 		cmocka_unit_test(unknown_cid_of_two_sessions_goes_to_the_one_without_alias),
 		cmocka_unit_test(second_connections_of_one_socket_learn_aliases),
 		cmocka_unit_test(equal_short_cids_of_two_backends_do_not_mix),
+		cmocka_unit_test(short_cid_of_two_sessions_is_nobodys_elsewhere),
+		cmocka_unit_test(short_cid_of_an_ended_session_is_the_others),
+		cmocka_unit_test(short_cid_of_two_sessions_on_one_4tuple_is_the_newest_ones),
+		cmocka_unit_test(short_cid_of_another_client_stays_with_the_4tuple),
 		cmocka_unit_test(changed_address_gets_a_path_of_its_own),
 		cmocka_unit_test(alias_survives_a_changed_address),
 		cmocka_unit_test(aliases_are_capped),

@@ -249,6 +249,15 @@ static void sibling_to_backend3_cid_of_another(struct scene *s)
 	world_cid(&s->world, CID_D, CID_SERVER, 10);
 }
 
+/* Both sessions of the 4-tuple hold CID_D: only a worker knows which is the newer. */
+static void sibling_with_default_cid(struct scene *s)
+{
+	path4_cid_d(s);
+	scene_add_sibling(s, 1, 3, 3, 20003, CID_D);
+	world_cid(&s->world, CID_D, CID_SERVER, 0);
+	world_cid(&s->world, CID_D, CID_SERVER, 3);
+}
+
 static void sibling_and_short_default(struct scene *s)
 {
 	sibling(s);
@@ -391,6 +400,8 @@ static const struct row rows[] = {
 	{ "siblings: CID of 4 bytes", sibling_to_backend3, .in = { .flow = FROM_CLIENT4, .cid = CID_D },
 	  .expect = TO_B3 },
 	{ "siblings: CID of 4 bytes that is another client's is punted", sibling_to_backend3_cid_of_another,
+	  .in = { .flow = FROM_CLIENT4, .cid = CID_D }, .expect = PUNTS(TO_BACKEND) },
+	{ "siblings: CID of 4 bytes that two of the sessions hold is punted", sibling_with_default_cid,
 	  .in = { .flow = FROM_CLIENT4, .cid = CID_D }, .expect = PUNTS(TO_BACKEND) },
 	{ "siblings: the default path's CID of 4 bytes", sibling_and_short_default,
 	  .in = { .flow = FROM_CLIENT4, .cid = CID_D }, .expect = TO_B0 },
