@@ -39,6 +39,7 @@ void api_readyz(struct api_request *request, struct api_answer *answer)
 void api_metrics(struct api_request *request, struct api_answer *answer)
 {
 	FILE *out = open_memstream(&answer->text, &answer->text_len);
+	struct targets_stats targets;
 
 	if (!out) {
 		api_error(answer, 500, "out of memory");
@@ -46,6 +47,8 @@ void api_metrics(struct api_request *request, struct api_answer *answer)
 	}
 	metrics_print(out, request->api->view, request->api->routes, request->api->link, request->api->share,
 		      request->api->allocation);
+	targets_stats(request->api->targets, &targets);
+	metrics_print_targets(out, &targets);
 	metrics_print_servers(out, request->api->servers);
 	if (request->api->tls)
 		metrics_print_tls(out, api_tls_stats(request->api->tls));

@@ -113,9 +113,10 @@ void link_route_changed(struct link *link, const char *fqdn)
 	queue_push(link, &(struct item){ .type = PROTOCOL_ROUTE }, fqdn);
 }
 
-static void on_route(void *context, const char *fqdn, const struct routes_route *route)
+static void on_route(void *context, const char *fqdn, const struct routes_route *route, enum routes_origin was)
 {
 	(void)route;
+	(void)was;
 	link_route_changed(context, fqdn);
 }
 

@@ -279,6 +279,14 @@ static void print_redis(FILE *out, struct share *share)
 	histogram_print(out, "sluice_redis_command_duration_seconds", &stats.latency);
 }
 
+void metrics_print_targets(FILE *out, const struct targets_stats *stats)
+{
+	gauge(out, "sluice_target_names", "Names that routes have as targets.", stats->names);
+	gauge(out, "sluice_target_names_unresolved", "Of those, without any address.", stats->unresolved);
+	counter(out, "sluice_target_lookups_total", "Times a name was resolved.", stats->lookups);
+	counter(out, "sluice_target_lookup_failures_total", "Of those, without an address.", stats->failures);
+}
+
 void metrics_print_servers(FILE *out, struct servers *servers)
 {
 	struct servers_stats stats;

@@ -19,8 +19,13 @@ void metrics_print(FILE *out, struct view *view, struct routes *routes, struct l
 
 /* Of that, what the relay's tables tell. kernel NULL: the kernel's counters cannot be read. */
 void metrics_print_state(FILE *out, const struct state *state, const struct counters *kernel);
+
+/* Of targets that are names. */
+void metrics_print_targets(FILE *out, const struct targets_stats *stats);
+
 /* Of servers and their health; may be printed behind the former, as may what follows. */
 void metrics_print_servers(FILE *out, struct servers *servers);
+
 /* Of the API's TLS front; may be printed behind the former. */
 void metrics_print_tls(FILE *out, const struct api_tls_stats *stats);
 

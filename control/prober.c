@@ -53,12 +53,13 @@ void prober_refresh(struct prober *prober)
 }
 
 /* Under the store's lock. What a route was before is not said, so while any is watched each may have been the last. */
-static void on_route(void *context, const char *fqdn, const struct routes_route *route)
+static void on_route(void *context, const char *fqdn, const struct routes_route *route, enum routes_origin was)
 {
 	struct prober *prober = context;
 	struct servers_stats stats;
 
 	(void)fqdn;
+	(void)was;
 	servers_stats(prober->options.servers, &stats);
 	if (stats.watched > 0 || (route && route->spec->health.interval_s))
 		prober_refresh(prober);

@@ -120,10 +120,10 @@ static void link_out(struct routes *routes, struct node *node, struct node *befo
 	routes->count--;
 }
 
-static void tell(struct routes *routes, const char *fqdn, const struct routes_route *route)
+static void tell(struct routes *routes, const char *fqdn, const struct routes_route *route, enum routes_origin was)
 {
 	for (unsigned i = 0; i < routes->listener_count; i++)
-		routes->listeners[i].call(routes->listeners[i].context, fqdn, route);
+		routes->listeners[i].call(routes->listeners[i].context, fqdn, route, was);
 }
 
 static void spec_set(struct routes *routes, struct node *node, struct route_spec *spec)
@@ -137,11 +137,13 @@ static void spec_set(struct routes *routes, struct node *node, struct route_spec
 
 static void node_set(struct routes *routes, struct node *node, const struct routes_route *route)
 {
+	enum routes_origin was = node->route.origin;
+
 	spec_set(routes, node, route->spec);
 	memcpy(node->route.fqdn, route->fqdn, sizeof(node->route.fqdn));
 	node->route.origin = route->origin;
 	node->route.version = ++routes->version;
-	tell(routes, node->route.fqdn, &node->route);
+	tell(routes, node->route.fqdn, &node->route, was);
 }
 
 static void node_free(struct node *node)
@@ -156,7 +158,7 @@ static void node_remove(struct routes *routes, struct node *node, struct node *b
 	link_out(routes, node, before);
 	routes->version++;
 	spec_set(routes, node, NULL);
-	tell(routes, node->route.fqdn, NULL);
+	tell(routes, node->route.fqdn, NULL, node->route.origin);
 	node_free(node);
 }
 
@@ -294,6 +296,16 @@ size_t routes_count(struct routes *routes)
 	count = routes->count;
 	pthread_mutex_unlock(&routes->lock);
 	return count;
+}
+
+uint64_t routes_version(struct routes *routes)
+{
+	uint64_t version;
+
+	pthread_mutex_lock(&routes->lock);
+	version = routes->version;
+	pthread_mutex_unlock(&routes->lock);
+	return version;
 }
 
 size_t routes_expire(struct routes *routes, uint64_t now_s)

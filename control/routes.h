@@ -63,6 +63,9 @@ void routes_each(struct routes *routes, void (*call)(void *context, const struct
 
 size_t routes_count(struct routes *routes);
 
+/* Of the last change. */
+uint64_t routes_version(struct routes *routes);
+
 /* Removes those whose time is over (CLOCK_REALTIME, seconds). How many. Cheap while none has one. */
 size_t routes_expire(struct routes *routes, uint64_t now_s);
 
@@ -79,11 +82,13 @@ int routes_reload(struct routes *routes, const struct config *config, struct rou
 
 /*
  * Called for every change, in order, under the store's lock: it must not wait,
- * nor call routes_ functions. route NULL: the name is gone. Listeners stay for
- * the store's life; they are added before other threads know the store.
+ * nor call routes_ functions. route NULL: the name is gone, and `was` is where it
+ * came from. Listeners stay for the store's life; they are added before other
+ * threads know the store.
  */
 enum { ROUTES_LISTENERS_MAX = 6 };
-typedef void routes_listener(void *context, const char *fqdn, const struct routes_route *route);
+typedef void routes_listener(void *context, const char *fqdn, const struct routes_route *route,
+			     enum routes_origin was);
 int routes_listen(struct routes *routes, routes_listener *listener, void *context);
 
 const char *routes_origin_name(enum routes_origin origin);

@@ -37,6 +37,7 @@ struct share {
 	char **told;                   /* names of the snapshot in progress, as they come */
 	size_t told_count, told_space;
 	bool told_lost;                /* no memory for one: nothing is taken for gone */
+	uint64_t sent_version;         /* of the store: changes up to it have been given to redis.c */
 
 	pthread_mutex_t lock;          /* of what follows */
 	struct item *first, **last;
@@ -46,18 +47,12 @@ struct share {
 
 /* --- from the store to Redis ------------------------------------------------------------------------- */
 
-/* Under the store's lock, on any thread. */
-static void on_change(void *context, const char *fqdn, const struct routes_route *route)
+static void queue_push(struct share *share, const char *fqdn)
 {
 	static const uint64_t one = 1;
-	struct share *share = context;
 	size_t size = strlen(fqdn) + 1;
-	struct item *item;
+	struct item *item = malloc(sizeof(*item) + size);
 
-	if ((pthread_equal(pthread_self(), share->thread) && share->applying) ||
-	    (route && (route->origin == ROUTES_FILE || route->origin == ROUTES_REDIS)))
-		return;
-	item = malloc(sizeof(*item) + size);
 	if (!item)
 		return;
 	item->next = NULL;
@@ -73,6 +68,18 @@ static void on_change(void *context, const char *fqdn, const struct routes_route
 	free(item);
 	if (write(share->event_fd, &one, sizeof(one)) < 0)
 		return; /* the counter is at its end: it has been told */
+}
+
+/* Under the store's lock, on any thread. */
+static void on_change(void *context, const char *fqdn, const struct routes_route *route, enum routes_origin was)
+{
+	struct share *share = context;
+
+	/* What this process' file says, or does not say any more, is nobody else's. */
+	if ((pthread_equal(pthread_self(), share->thread) && share->applying) ||
+	    (route && (route->origin == ROUTES_FILE || route->origin == ROUTES_REDIS)) || (!route && was == ROUTES_FILE))
+		return;
+	queue_push(share, fqdn);
 }
 
 static void send_one(struct share *share, const char *fqdn)
@@ -113,11 +120,26 @@ static void queue_send(struct share *share)
 
 /* --- from Redis to the store ------------------------------------------------------------------------- */
 
+/* What was set here stays ours when it comes back: an emptied Redis gets it again. */
+static bool is_ours_already(struct share *share, const char *fqdn, const struct route_spec *spec)
+{
+	struct routes_route route;
+	bool is_ours;
+
+	if (!routes_get(share->routes, fqdn, &route))
+		return false;
+	is_ours = (route.origin == ROUTES_API || route.origin == ROUTES_ALLOCATED) && route_spec_equal(route.spec, spec);
+	routes_end(&route, 1);
+	return is_ours;
+}
+
 static void route_take(struct share *share, const char *fqdn, struct route_spec *spec)
 {
 	struct routes_route route = { .spec = spec, .origin = ROUTES_REDIS };
 	int error;
 
+	if (is_ours_already(share, fqdn, spec))
+		return;
 	snprintf(route.fqdn, sizeof(route.fqdn), "%s", fqdn);
 	share->applying = true;
 	error = routes_set(share->routes, &route);
@@ -185,19 +207,48 @@ static void on_snapshot_route(void *context, const char *fqdn, struct route_spec
 	route_take(context, fqdn, spec);
 }
 
-/* Routes that had come from Redis and are not there any more. */
+/*
+ * Redis held it, and does not any more: another process has deleted it meanwhile.
+ * What was set here and has not reached Redis is in the snapshot all the same
+ * (redis.h), unless it came after the last look at the store.
+ */
+static bool is_gone(const struct share *share, const struct routes_route *route)
+{
+	return route->origin != ROUTES_FILE && route->version <= share->sent_version && !was_told(share, route->fqdn);
+}
+
+/*
+ * A Redis that holds nothing at all has lost its data rather than its routes:
+ * what was set here goes there again. Called from within redis_handle, so by way of the queue.
+ */
+static void all_offer(struct share *share)
+{
+	struct routes_route page[PAGE_ROUTES];
+	char after[CONFIG_FQDN_MAX + 1] = "";
+	size_t n;
+
+	while ((n = routes_list(share->routes, after, page, PAGE_ROUTES)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			if (page[i].origin == ROUTES_API || page[i].origin == ROUTES_ALLOCATED)
+				queue_push(share, page[i].fqdn);
+		memcpy(after, page[n - 1].fqdn, sizeof(after));
+		routes_end(page, n);
+	}
+}
+
 static void on_snapshot_end(void *context)
 {
 	struct share *share = context;
 	struct routes_route page[PAGE_ROUTES];
 	char after[CONFIG_FQDN_MAX + 1] = "";
+	bool is_empty = share->told_count == 0;
 	size_t n, count = share->told_count, gone = 0;
 
 	if (share->told_count)
 		qsort(share->told, share->told_count, sizeof(*share->told), by_name);
 	while (!share->told_lost && (n = routes_list(share->routes, after, page, PAGE_ROUTES)) > 0) {
 		for (size_t i = 0; i < n; i++) {
-			if (page[i].origin != ROUTES_REDIS || was_told(share, page[i].fqdn))
+			if (is_empty ? page[i].origin != ROUTES_REDIS : !is_gone(share, &page[i]))
 				continue;
 			route_drop(share, page[i].fqdn);
 			gone++;
@@ -205,6 +256,8 @@ static void on_snapshot_end(void *context)
 		memcpy(after, page[n - 1].fqdn, sizeof(after));
 		routes_end(page, n);
 	}
+	if (is_empty)
+		all_offer(share);
 	told_clear(share);
 	log_infox("redis: %zu routes loaded, %zu gone", count, gone);
 }
@@ -317,7 +370,10 @@ void share_serve(struct share *share)
 {
 	struct redis_stats stats;
 
+	uint64_t version = routes_version(share->routes);
+
 	queue_send(share);
+	share->sent_version = version;
 	redis_handle(share->redis);
 	redis_stats(share->redis, &stats);
 	pthread_mutex_lock(&share->lock);

@@ -389,11 +389,12 @@ void targets_refresh(struct targets *targets)
 }
 
 /* Under the store's lock, on any thread. */
-static void on_route(void *context, const char *fqdn, const struct routes_route *route)
+static void on_route(void *context, const char *fqdn, const struct routes_route *route, enum routes_origin was)
 {
 	struct targets *targets = context;
 
 	(void)fqdn;
+	(void)was;
 	if (!route || !route_spec_has_names(route->spec))
 		return;
 	pthread_mutex_lock(&targets->lock);

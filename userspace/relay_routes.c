@@ -42,16 +42,22 @@ int relay_route_set(struct relay *relay, const char *fqdn, const struct protocol
 		.ask = route->flags & PROTOCOL_ROUTE_ASK,
 		.pinned = route->flags & PROTOCOL_ROUTE_PINNED,
 	};
+	bool loops = false;
 
 	for (unsigned i = 0; i < route->count; i++) {
 		const struct protocol_target *target = &route->targets[i];
 		uint32_t backend;
 		int error = relay_backend(relay, &target->address, target->port_be, &backend);
 
-		if (error)
+		if (!error)
+			target_add(&plan, target, backend);
+		else if (error == -ELOOP)
+			loops = true;
+		else
 			return error;
-		target_add(&plan, target, backend);
 	}
+	if (loops && plan.count == 0)
+		return -ELOOP;
 	return route_set(&relay->routes, fqdn, &plan);
 }
 

@@ -7,8 +7,8 @@
 #include "steward.h"
 
 /*
- * 0, or -ELOOP: a target is one of our listeners; -ENOSPC: too many backends;
- * -ENOMEM. A backend without a way there is taken: one may come.
+ * 0, or -ELOOP: all targets are listeners of ours (some are passed over: a name
+ * may lead anywhere); -ENOSPC: too many backends; -ENOMEM. A backend without a way there is taken: one may come.
  */
 int relay_route_set(struct relay *relay, const char *fqdn, const struct protocol_route *route);
 

@@ -140,6 +140,21 @@ check "and in Redis" wait_for "HGET" 5 in_no_hash short.test
 check "DELETE here" expect 200 DELETE /routes/two.test
 check "is followed there" wait_for "404" 5 at_the_other expect 404 GET /routes/two.test
 
+# --- what others did while nobody told ---------------------------------------------------------------------
+
+# Not published; at the next connection all is loaded anew.
+deleted_unheard() {
+	expect 200 POST /routes -d "$(route gone.test simple "$TARGET_A")" && wait_for "HGET" 5 holds gone.test "$TARGET_A" || return
+	redis HDEL porter:routes:simple gone.test && redis CLIENT KILL TYPE pubsub && redis CLIENT KILL TYPE normal
+	wait_for "404" 20 expect 404 GET /routes/gone.test && expect 200 GET /routes/b.test
+}
+check "a route set here and deleted by another, unheard, is gone after the next load" deleted_unheard
+emptied() {
+	redis FLUSHALL && redis CLIENT KILL TYPE pubsub && redis CLIENT KILL TYPE normal
+	wait_for "HGET" 20 holds b.test "$TARGET_B" && expect 200 GET /routes/b.test
+}
+check "a Redis that lost all gets what was set here again" emptied
+
 # --- very many routes ----------------------------------------------------------------------------------
 
 # 100,000 of Porter's, loaded by a control process that starts during a transfer.

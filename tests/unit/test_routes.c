@@ -115,12 +115,13 @@ struct heard {
 	char text[512];
 };
 
-static void hear(void *context, const char *fqdn, const struct routes_route *route)
+static void hear(void *context, const char *fqdn, const struct routes_route *route, enum routes_origin was)
 {
 	struct heard *heard = context;
 	size_t len = strlen(heard->text);
 
-	snprintf(heard->text + len, sizeof(heard->text) - len, "%s%s ", route ? "+" : "-", fqdn);
+	snprintf(heard->text + len, sizeof(heard->text) - len, "%s%s%s ", route ? "+" : "-", fqdn,
+		 !route && was == ROUTES_FILE ? "(file)" : "");
 }
 
 static void reload(struct routes *routes, const char *yaml, int result)
@@ -150,7 +151,7 @@ static void reload_changes_what_the_file_changed(void **unused)
 	set(routes, "a", "10.0.0.9:9", ROUTES_API);
 	heard.text[0] = '\0';
 	reload(routes, "routes:\n" ROUTE_YAML("a", "10.0.0.1:1") ROUTE_YAML("b", "10.0.0.1:2"), 0);
-	assert_string_equal(heard.text, "+b -c ");
+	assert_string_equal(heard.text, "+b -c(file) ");
 	assert_true(routes_get(routes, "a", &route));
 	assert_int_equal(route.origin, ROUTES_API);
 	routes_end(&route, 1);
@@ -180,7 +181,7 @@ static void routes_end_when_their_time_is_over(void **unused)
 {
 	const struct route_draft draft = { .expires_s = 100, .count = 1, .targets = { { "10.0.0.1:5", 1 } } };
 	struct routes *routes = routes_new(4);
-	struct routes_route mortal = { .fqdn = "m" };
+	struct routes_route mortal = { .fqdn = "m", .origin = ROUTES_API };
 	struct heard heard = { "" };
 	unsigned at;
 
