@@ -25,7 +25,9 @@
 	X(HANDED_OVER, "frames_handed_over", "frames copied to the worker that owns the session")     \
 	X(NEXTHOP_WANTED, "nexthops_wanted", "times a client waited for its next hop")                \
 	X(SESSION_ENDED, "sessions_ended", "sessions ended by the operator")                          \
-	X(QUESTION, "questions", "times the control process was asked for a client's backend")
+	X(QUESTION, "questions", "times the control process was asked for a client's backend")   \
+	X(TOO_BIG_SENT, "too_big_sent", "ICMP answers to datagrams above the egress MTU")            \
+	X(TOO_BIG_LIMITED, "too_big_limited", "such answers not sent, over their rate")
 
 enum event {
 #define X(id, label, help) EVENT_##id,
