@@ -46,7 +46,7 @@
 	X(HANDOVER_FULL, "handover_full", "the owning worker's ring is full")                      \
 	X(NO_TX_FRAME, "tx_ring_full", "TX ring or UMEM frames ran out")                           \
 	X(ENTRY_BUSY, "entry_busy", "table entry was being written each time it was read")         \
-	X(FAMILY_MISMATCH, "family_mismatch", "client and backend are of different IP families")   \
+	X(FAMILY_MISMATCH, "family_mismatch", "the way out begins in one IP family and ends in another")   \
 	X(NO_BACKEND, "no_backend", "the route has no backend that may take a new session now")    \
 	X(NOT_ALLOCATED, "not_allocated", "no game server was allocated in time, or at all")    \
 	X(FOREIGN_RATE, "foreign_rate", "too many sessions opened by QUIC-LB at a time")

@@ -36,7 +36,9 @@
 	X(QUIC_LB_UNKNOWN_CONFIG, "quic_lb_unknown_config",                                           \
 	  "unknown connection IDs of no QUIC-LB configuration here")                                  \
 	X(QUIC_LB_UNKNOWN_SERVER, "quic_lb_unknown_server",                                           \
-	  "unknown connection IDs with a server ID that is nobody's")
+	  "unknown connection IDs with a server ID that is nobody's")                         \
+	X(TOO_BIG_SENT, "too_big_sent", "ICMP answers to datagrams above the egress MTU")            \
+	X(TOO_BIG_LIMITED, "too_big_limited", "such answers not sent, over their rate")
 
 enum event {
 #define X(id, label, help) EVENT_##id,

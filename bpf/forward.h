@@ -9,6 +9,14 @@
 
 #include "lookup.h"
 
+/* What from_client and from_backend answer; below these, an enum drop_reason. */
+enum {
+	VERDICT_FORWARD = DROP_REASON_COUNT,
+	VERDICT_TRANSLATE, /* forward, with a header of the other IP family */
+	VERDICT_PUNT,
+	VERDICT_PASS,
+};
+
 /* Where a packet goes, and as whose. */
 struct way {
 	struct addr src, dst;
@@ -61,6 +69,15 @@ ALWAYS_INLINE __u64 checksum_replace_half(__u64 from, __u64 to)
 	return checksum_replace((__u32)from, (__u32)to) + checksum_replace((__u32)(from >> 32), (__u32)(to >> 32));
 }
 
+ALWAYS_INLINE __u64 checksum_replace_addresses(const struct addr *from_src, const struct addr *from_dst,
+					       const struct addr *src, const struct addr *dst)
+{
+	return checksum_replace_half(from_src->halves[0], src->halves[0]) +
+	       checksum_replace_half(from_src->halves[1], src->halves[1]) +
+	       checksum_replace_half(from_dst->halves[0], dst->halves[0]) +
+	       checksum_replace_half(from_dst->halves[1], dst->halves[1]);
+}
+
 ALWAYS_INLINE __u16 checksum_apply(__u16 checksum, __u64 difference)
 {
 	__u64 sum = difference + (__u16)~checksum;
@@ -94,10 +111,7 @@ ALWAYS_INLINE __u64 rewrite_ipv6(struct ipv6hdr *ip, const struct packet *packet
 	STORE64((void *)&ip->saddr + 8, way->src.halves[1]);
 	STORE64(&ip->daddr, way->dst.halves[0]);
 	STORE64((void *)&ip->daddr + 8, way->dst.halves[1]);
-	return checksum_replace_half(packet->src.halves[0], way->src.halves[0]) +
-	       checksum_replace_half(packet->src.halves[1], way->src.halves[1]) +
-	       checksum_replace_half(packet->dst.halves[0], way->dst.halves[0]) +
-	       checksum_replace_half(packet->dst.halves[1], way->dst.halves[1]);
+	return checksum_replace_addresses(&packet->src, &packet->dst, &way->src, &way->dst);
 }
 
 ALWAYS_INLINE void rewrite_udp(struct udphdr *udp, const struct packet *packet, const struct way *way,
@@ -143,28 +157,53 @@ ALWAYS_INLINE enum lookup nexthop_read(__u32 slot, struct nexthop_view *view)
 	return entry_end(&e->head, seq);
 }
 
+/*
+ * VERDICT_FORWARD: ip_len bytes may go out that way; *action sends them. Else
+ * VERDICT_PUNT or an enum drop_reason.
+ */
+ALWAYS_INLINE __u32 way_out(struct xdp_md *ctx, __u32 slot, __u8 ttl, __u32 ip_len, struct nexthop_view *nexthop,
+			    int *action)
+{
+	enum lookup found = nexthop_read(slot, nexthop);
+
+	if (found == LOOKUP_BUSY)
+		return VERDICT_PUNT;
+	if (found == LOOKUP_ABSENT || !(nexthop->flags & NEXTHOP_RESOLVED))
+		return DROP_NO_NEXTHOP;
+	if (ttl <= 1)
+		return DROP_TTL_EXPIRED;
+	/* A worker drops it, and tells the sender what would fit. */
+	if (ip_len > nexthop->mtu_bytes)
+		return VERDICT_PUNT;
+	if (nexthop->ifindex != ctx->ingress_ifindex) {
+		*action = bpf_redirect_map(&devices, nexthop->interface, XDP_DROP);
+		if (*action != XDP_REDIRECT)
+			return DROP_NO_NEXTHOP;
+	}
+	return VERDICT_FORWARD;
+}
+
+ALWAYS_INLINE void count_forwarded(struct counters *c, __u32 direction, __u64 frame_len)
+{
+	if (c && direction < DIRECTIONS) {
+		c->forwarded[direction].packets++;
+		c->forwarded[direction].bytes += frame_len;
+	}
+}
+
 ALWAYS_INLINE int forward(struct xdp_md *ctx, const struct packet *packet, const struct way *way, __u32 direction,
 			  __u32 now_s)
 {
 	struct nexthop_view nexthop = {};
-	enum lookup found = nexthop_read(way->nexthop, &nexthop);
-	struct counters *c = counters();
 	int action = XDP_TX;
+	__u32 verdict = way_out(ctx, way->nexthop, packet->ttl, packet->ip_len, &nexthop, &action);
+	struct counters *c = counters();
 	__u64 difference;
 
-	if (found == LOOKUP_BUSY)
+	if (verdict == VERDICT_PUNT)
 		return punt(ctx, direction);
-	if (found == LOOKUP_ABSENT || !(nexthop.flags & NEXTHOP_RESOLVED))
-		return drop(DROP_NO_NEXTHOP);
-	if (packet->ttl <= 1)
-		return drop(DROP_TTL_EXPIRED);
-	if (packet->ip_len > nexthop.mtu_bytes)
-		return drop(DROP_EGRESS_MTU);
-	if (nexthop.ifindex != ctx->ingress_ifindex) {
-		action = bpf_redirect_map(&devices, nexthop.interface, XDP_DROP);
-		if (action != XDP_REDIRECT)
-			return drop(DROP_NO_NEXTHOP);
-	}
+	if (verdict != VERDICT_FORWARD)
+		return drop(verdict);
 
 	STORE64(packet->data, nexthop.macs_first);
 	STORE32(packet->data + 8, nexthop.macs_rest);
@@ -177,10 +216,7 @@ ALWAYS_INLINE int forward(struct xdp_md *ctx, const struct packet *packet, const
 	/* Once a second: the line stays shared between the CPUs that forward. */
 	if (way->was_seen_s != now_s)
 		WRITE_ONCE(*way->last_seen_s, now_s);
-	if (c && direction < DIRECTIONS) {
-		c->forwarded[direction].packets++;
-		c->forwarded[direction].bytes += packet->data_end - packet->data;
-	}
+	count_forwarded(c, direction, packet->data_end - packet->data);
 	return action;
 }
 

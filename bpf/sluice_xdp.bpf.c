@@ -15,15 +15,9 @@
 #include "lookup.h"
 #include "decide.h"
 #include "forward.h"
+#include "translate.h"
 
 char program_license[] SEC("license") = "Dual MIT/GPL";
-
-/* What from_client and from_backend answer; below these, an enum drop_reason. */
-enum {
-	VERDICT_FORWARD = DROP_REASON_COUNT,
-	VERDICT_PUNT,
-	VERDICT_PASS,
-};
 
 #define QUIC_LONG_HEADER 0x80 /* RFC 8999 s5.1 */
 
@@ -86,6 +80,16 @@ ALWAYS_INLINE __u32 quic_header(const struct packet *packet)
 	return HEADER_SHORT;
 }
 
+/* Both ends of a way are of one family, unless an entry has just changed hands. */
+ALWAYS_INLINE __u32 way_verdict(const struct packet *packet, const struct way *way)
+{
+	int v4_src = addr_is_v4(&way->src), v4_dst = addr_is_v4(&way->dst);
+
+	if (v4_dst == packet->v4 && v4_src == packet->v4)
+		return VERDICT_FORWARD;
+	return v4_src == v4_dst ? VERDICT_TRANSLATE : VERDICT_PUNT;
+}
+
 /* The way from a path's relay port to its backend. */
 ALWAYS_INLINE __u32 way_to_backend(const struct packet *packet, const struct path_view *path, struct way *way)
 {
@@ -105,8 +109,7 @@ ALWAYS_INLINE __u32 way_to_backend(const struct packet *packet, const struct pat
 	way->src_port_be = path->relay_port_be;
 	way->last_seen_s = &path->entry->last_seen_s;
 	way->was_seen_s = path->last_seen_s;
-	return addr_is_v4(&way->dst) == packet->v4 && addr_is_v4(&way->src) == packet->v4 ? VERDICT_FORWARD :
-											      VERDICT_PUNT;
+	return way_verdict(packet, way);
 }
 
 ALWAYS_INLINE void query_fill(struct client_query *q, const struct globals *g, const struct packet *packet,
@@ -239,8 +242,7 @@ ALWAYS_INLINE __u32 from_backend(const struct globals *g, const struct packet *p
 	way->nexthop = reply.nexthop;
 	way->last_seen_s = &reply.entry->last_seen_s;
 	way->was_seen_s = reply.last_seen_s;
-	return addr_is_v4(&way->dst) == packet->v4 && addr_is_v4(&way->src) == packet->v4 ? VERDICT_FORWARD :
-											      VERDICT_PUNT;
+	return way_verdict(packet, way);
 }
 
 /*
@@ -276,6 +278,8 @@ ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct pac
 		verdict = VERDICT_PUNT;
 	if (verdict == VERDICT_FORWARD)
 		return forward(ctx, packet, &way, direction, now_s);
+	if (verdict == VERDICT_TRANSLATE)
+		return forward_translated(ctx, packet, &way, direction, now_s);
 	if (verdict == VERDICT_PUNT)
 		return punt(ctx, direction);
 	if (verdict == VERDICT_PASS)

@@ -33,8 +33,8 @@
 # NS is client, relay, relay2, a or b. `exec relay` keeps the machine's /sys (the relay
 # pins its maps in /sys/fs/bpf, and `ip netns exec` would mount a new /sys over
 # it), and so does `exec relay2`; the others get the /etc/hosts of the testbed: a.test and b.test are the
-# relay's IPv4 address, a6.test and b6.test its IPv6 one. (A route has one
-# target, so a name is served over one address family.)
+# relay's IPv4 address, a6.test and b6.test its IPv6 one. (Each
+# name's backend is of its own family, unless a scenario says otherwise.)
 #
 #   TESTBED=name   prefix of the namespaces (sluice)
 #   QUEUES=n       RX and TX queues of every interface (1)

@@ -17,7 +17,6 @@ static const struct {
 	{ DROP_SOURCE_RATE, "limits.new_sessions_per_s_per_source is reached" },
 	{ DROP_NO_NEXTHOP, "no route, or no answer from the next hop, out of the relay's interfaces" },
 	{ DROP_EGRESS_MTU, "larger than the MTU of the way out" },
-	{ DROP_FAMILY_MISMATCH, "IPv4 client and IPv6 backend, or the reverse" },
 	{ DROP_NO_TX_FRAME, "TX ring full: the way out is slower than the way in" },
 	{ DROP_HANDOVER_FULL, "a worker does not keep up with what others hand it" },
 };

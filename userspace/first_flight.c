@@ -77,12 +77,6 @@ static const char *name_of(const struct hello *hello)
 
 enum choice { CHOICE_BACKEND, CHOICE_ASK, CHOICE_NONE };
 
-/* Nothing on the way translates between the families. */
-static bool families_match(const struct forwarder *f, const struct tuple *tuple, uint32_t backend)
-{
-	return addr_is_v4(&tuple->client) == addr_is_v4(&f->state->backends[backend].address);
-}
-
 /* What a name leads to for this client. CHOICE_NONE: *reason says why; else *route is set. */
 static enum choice choose(struct forwarder *f, const struct tuple *tuple, const char *name, struct destination *to,
 			  const struct route **route, enum drop_reason *reason)
@@ -96,12 +90,9 @@ static enum choice choose(struct forwarder *f, const struct tuple *tuple, const 
 	if ((*route)->ask)
 		return CHOICE_ASK;
 	to->backend = route_choose(*route, &tuple->client, tuple->client_port_be);
-	if (to->backend == SLOT_NONE)
-		*reason = DROP_NO_BACKEND;
-	else if (!families_match(f, tuple, to->backend))
-		*reason = DROP_FAMILY_MISMATCH;
-	else
+	if (to->backend != SLOT_NONE)
 		return CHOICE_BACKEND;
+	*reason = DROP_NO_BACKEND;
 	return CHOICE_NONE;
 }
 
@@ -360,12 +351,12 @@ void forwarder_answer(struct forwarder *f, uint64_t id, uint32_t backend)
 
 	if (!flight || flight->wait != FLIGHT_ANSWER || question_worker(id) != f->worker)
 		return;
-	if (backend != SLOT_NONE && families_match(f, &flight->tuple, backend)) {
+	if (backend != SLOT_NONE) {
 		flight->to.backend = backend;
 		try_to_open(f, flight);
 		return;
 	}
-	f->counters->drops[backend == SLOT_NONE ? DROP_NOT_ALLOCATED : DROP_FAMILY_MISMATCH]++;
+	f->counters->drops[DROP_NOT_ALLOCATED]++;
 	flight_close(&f->flights, flight);
 }
 

@@ -29,6 +29,7 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 		.workers = options->workers,
 		.pending_ns = options->pending_seconds * 1000000000ull,
 		.limit = malloc(sizeof(*forwarder->limit)),
+		.icmp_limit = malloc(sizeof(*forwarder->icmp_limit)),
 		.scratch = calloc(1, sizeof(*forwarder->scratch)),
 		.crypto = hello_crypto_new(),
 	};
@@ -36,7 +37,7 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 		forwarder->quic_lb = options->quic_lb;
 		forwarder->quic_lb_crypto = quic_lb_crypto_new(options->quic_lb);
 	}
-	if (!forwarder->limit || !forwarder->scratch || !forwarder->crypto ||
+	if (!forwarder->limit || !forwarder->icmp_limit || !forwarder->scratch || !forwarder->crypto ||
 	    (forwarder->quic_lb && !forwarder->quic_lb_crypto) ||
 	    getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
 		forwarder_end(forwarder);
@@ -44,6 +45,7 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 	}
 	gauge_store(&forwarder->gauges->flights_max, options->pending_handshakes);
 	source_limit_init(forwarder->limit, &state->hash_key, options->new_sessions_per_s_per_source);
+	icmp_limit_init(forwarder->icmp_limit, &state->hash_key);
 	error = session_pool_init(&forwarder->sessions, state, forwarder->counters, options->worker, options->workers,
 				  options->aliases_per_session, seed);
 	if (!error)
@@ -63,6 +65,7 @@ void forwarder_end(struct forwarder *forwarder)
 	hello_crypto_free(forwarder->crypto);
 	quic_lb_crypto_free(forwarder->quic_lb_crypto);
 	free(forwarder->scratch);
+	free(forwarder->icmp_limit);
 	free(forwarder->limit);
 	*forwarder = (struct forwarder){ 0 };
 }
@@ -114,17 +117,68 @@ static const enum drop_reason rewrite_drops[] = {
 	[REWRITE_FAMILY_MISMATCH] = DROP_FAMILY_MISMATCH,
 };
 
+/* The bytes in hand begin and end elsewhere in their chunk now. */
+static void follow_packet(struct arrival *a)
+{
+	a->frame->umem_addr += (uint64_t)(a->packet.frame - a->frame->data);
+	a->frame->data = a->packet.frame;
+	a->frame->len_bytes = a->packet.frame_len_bytes;
+}
+
+/* Slot of the way to the sender of what goes along a path in this direction. */
+static uint16_t way_back(const struct forwarder *f, uint32_t path_slot, enum direction direction)
+{
+	struct path_entry path;
+	struct reply_entry reply;
+	uint32_t slot;
+
+	if (path_slot > f->state->paths.mask || !path_read(f->state, path_slot, &path))
+		return NEXTHOP_NONE;
+	if (direction == TO_CLIENT)
+		return f->state->backends[path.backend].nexthop;
+	return path_reply(f->state, &path, &slot, &reply) ? reply.nexthop : NEXTHOP_NONE;
+}
+
+/* A datagram above the egress MTU ends here, and its frame takes the answer to its sender, out of next hop `back`. */
+static void answer_too_big(struct forwarder *f, struct arrival *a, uint16_t mtu, uint16_t back)
+{
+	struct nexthop nexthop;
+
+	if (mtu == 0 || !entry_read(&f->state->nexthops[back], &nexthop, sizeof(nexthop), NULL) ||
+	    !(nexthop.flags & NEXTHOP_RESOLVED)) {
+		forwarder_drop(f, a->frame, DROP_EGRESS_MTU);
+		return;
+	}
+	if (!icmp_may_answer(f->icmp_limit, &a->packet.src, f->now_ns)) {
+		f->counters->events[EVENT_TOO_BIG_LIMITED]++;
+		forwarder_drop(f, a->frame, DROP_EGRESS_MTU);
+		return;
+	}
+	icmp_too_big(&a->packet, mtu, &nexthop);
+	follow_packet(a);
+	f->counters->drops[DROP_EGRESS_MTU]++;
+	if (outbox_put(f->outbox, a->frame, nexthop.interface))
+		f->counters->events[EVENT_TOO_BIG_SENT]++;
+	else
+		frame_give(f->pool, a->frame->umem_addr);
+}
+
 static bool forwarder_send(struct forwarder *f, struct arrival *a, const struct rewrite *rewrite,
-			   enum direction direction)
+			   enum direction direction, uint32_t path_slot)
 {
 	struct nexthop nexthop;
 	enum rewrite_verdict verdict = rewrite_frame(&a->packet, rewrite, &nexthop);
 
+	if (verdict == REWRITE_EGRESS_MTU) {
+		answer_too_big(f, a, icmp_mtu(&a->packet, addr_is_v4(rewrite->dst), nexthop.mtu_bytes),
+			       way_back(f, path_slot, direction));
+		return false;
+	}
 	if (verdict != REWRITE_DONE) {
 		forwarder_drop(f, a->frame, rewrite_drops[verdict]);
 		return false;
 	}
-	a->frame->len_bytes = a->packet.frame_len_bytes;
+	follow_packet(a);
 	if (!outbox_put(f->outbox, a->frame, nexthop.interface)) {
 		forwarder_drop(f, a->frame, DROP_NO_TX_FRAME);
 		return false;
@@ -134,7 +188,8 @@ static bool forwarder_send(struct forwarder *f, struct arrival *a, const struct 
 	return true;
 }
 
-bool forwarder_to_backend_unseen(struct forwarder *f, struct arrival *a, const struct path_entry *path)
+/* path_slot: SLOT_NONE when the frame is not from the path's client. */
+static bool to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path)
 {
 	const struct backend *backend = &f->state->backends[path->backend];
 	struct rewrite rewrite = {
@@ -145,7 +200,7 @@ bool forwarder_to_backend_unseen(struct forwarder *f, struct arrival *a, const s
 		.dst_port_be = backend->port_be,
 	};
 
-	return forwarder_send(f, a, &rewrite, TO_BACKEND);
+	return forwarder_send(f, a, &rewrite, TO_BACKEND, path_slot);
 }
 
 bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path)
@@ -153,7 +208,12 @@ bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_
 	struct path_entry *entry = table_at(&f->state->paths, path_slot);
 
 	last_seen_set(&entry->last_seen_s, f->now_s);
-	return forwarder_to_backend_unseen(f, a, path);
+	return to_backend(f, a, path_slot, path);
+}
+
+bool forwarder_to_backend_unseen(struct forwarder *f, struct arrival *a, const struct path_entry *path)
+{
+	return to_backend(f, a, SLOT_NONE, path);
 }
 
 bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_slot,
@@ -174,7 +234,7 @@ bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_
 	}
 	rewrite.src_port_be = endpoint.port_be;
 	last_seen_set(&entry->last_seen_s, f->now_s);
-	return forwarder_send(f, a, &rewrite, TO_CLIENT);
+	return forwarder_send(f, a, &rewrite, TO_CLIENT, reply->path);
 }
 
 void forwarder_account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short)

@@ -16,6 +16,7 @@
 #include "endpoint.h"
 #include "flight.h"
 #include "frame.h"
+#include "icmp.h"
 #include "nexthop.h"
 #include "packet.h"
 #include "quic_lb.h"
@@ -58,6 +59,7 @@ struct forwarder {
 	struct session_pool sessions;
 	struct flight_table flights;
 	struct source_limit *limit;
+	struct icmp_limit *icmp_limit;
 	struct hello_crypto *crypto;
 	struct hello *scratch;           /* of the datagram in hand */
 	const struct quic_lb *quic_lb;   /* NULL: none configured. Its servers are slots in backends */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * source_limit: see source_limit.h. The rate is kept by the generic cell rate
- * algorithm (ITU-T I.371 annex A): one time stamp a source, no refill.
- */
+/* source_limit: see source_limit.h. */
 #include "source_limit.h"
 
 #include <string.h>
@@ -37,12 +34,9 @@ bool source_limit_take(struct source_limit *limit, const struct addr *source, ui
 		if (limit->sets[set][i].next_ns < limit->sets[set][way].next_ns)
 			way = i;
 	}
-	if (limit->sets[set][way].source != hash || limit->sets[set][way].next_ns < now_ns) {
+	if (limit->sets[set][way].source != hash) {
 		limit->sets[set][way].source = hash;
-		limit->sets[set][way].next_ns = now_ns;
+		limit->sets[set][way].next_ns = 0;
 	}
-	if (limit->sets[set][way].next_ns + limit->interval_ns > now_ns + limit->burst_ns)
-		return false;
-	limit->sets[set][way].next_ns += limit->interval_ns;
-	return true;
+	return gcra_take(&limit->sets[set][way].next_ns, limit->interval_ns, limit->burst_ns, now_ns);
 }

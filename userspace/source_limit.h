@@ -22,9 +22,23 @@ struct source_limit {
 	uint64_t burst_ns;               /* how far a source may run ahead */
 	struct {
 		uint64_t source;         /* hash; 0 is free */
-		uint64_t next_ns;        /* when the next connection would be on time (GCRA) */
+		uint64_t next_ns;        /* see gcra_take */
 	} sets[SOURCE_SETS][SOURCE_WAYS];
 };
+
+/*
+ * The generic cell rate algorithm (ITU-T I.371 annex A): one time stamp, no
+ * refill. *next_ns: when the next cell would be on time. False: over the rate.
+ */
+static inline bool gcra_take(uint64_t *next_ns, uint64_t interval_ns, uint64_t burst_ns, uint64_t now_ns)
+{
+	uint64_t due_ns = *next_ns < now_ns ? now_ns : *next_ns;
+
+	if (due_ns + interval_ns > now_ns + burst_ns)
+		return false;
+	*next_ns = due_ns + interval_ns;
+	return true;
+}
 
 /* per_s: connections a second and source, and the burst of one second's worth. */
 void source_limit_init(struct source_limit *limit, const struct siphash_key *hash_key, uint32_t per_s);

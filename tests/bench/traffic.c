@@ -74,7 +74,7 @@ static struct generator_headers headers_of(const uint8_t *frame)
 /* The frame around a payload, and what the generators must know of it. */
 static void frame_set(struct stream *stream, const uint8_t *payload, size_t len, uint32_t clients)
 {
-	static const struct udp_flow flow = { "0.0.0.0", CLIENT_PORT, LANE_LISTENER, LISTENER_PORT, 64, 0 };
+	static const struct udp_flow flow = { "0.0.0.0", CLIENT_PORT, LANE_LISTENER, LISTENER_PORT, 64, 0, false };
 	struct iphdr *ip = (void *)(stream->frame + 14);
 	struct udphdr *udp = (void *)(ip + 1);
 

@@ -109,16 +109,19 @@ check "maps of another size are replaced, and that is said" logged 'with other l
 check "which works" both_answer
 check "and stops clean" again
 
-# A default route to an IPv4 backend, and an IPv6 client.
-mismatched() {
-	in_ns client timeout 3 gtlsclient -q a6.test "$PORT" https://a6.test/ >/dev/null 2>&1
-	wait_for "the log says why" 5 logged '[0-9]+ packets dropped: IPv4 client and IPv6 backend, or the reverse'
+# A default route to an IPv4 backend, and a name whose backend's address nobody has.
+nobody_there() {
+	in_ns client timeout 3 gtlsclient -q b6.test "$PORT" https://b6.test/ >/dev/null 2>&1
+	wait_for "the log says why" 5 logged '[0-9]+ packets dropped: no route, or no answer from the next hop'
 }
 
-relay_config kernel | sed '/fqdn: [ab]/d' | cat - <(echo "  - {fqdn: '*', type: simple, target: '${V4[a]}:$BACKEND_PORT'}") |
-	relay_start
+relay_config kernel | sed '/fqdn: [ab]/d' | cat - <(
+	echo "  - {fqdn: '*', type: simple, target: '${V4[a]}:$BACKEND_PORT'}"
+	echo "  - {fqdn: b6.test, type: simple, target: '10.83.3.99:$BACKEND_PORT'}"
+) | relay_start
 check "a name without a route goes to the default route" answers b.test a.test
-check "packets that cannot get anywhere are told of" mismatched
+check "so does an IPv6 client's" answers a6.test a.test
+check "packets that cannot get anywhere are told of" nobody_there
 check "and stops clean" again
 
 relay_config kernel | sed '/fqdn:/d' | relay_start

@@ -29,7 +29,9 @@ enum {
 
 struct output {
 	uint8_t bytes[CHUNK];
-	struct packet packet;
+	uint32_t len;
+	struct packet packet;            /* UDP only */
+	bool icmp;
 	unsigned interface;
 };
 

@@ -63,6 +63,7 @@ size_t udp_frame_write(uint8_t *out, const struct udp_flow *flow, const void *pa
 		ip[0] = 0x45;
 		ip[1] = flow->tos;
 		put16(ip + 2, len + 28);
+		put16(ip + 6, flow->dont_fragment ? 0x4000 : 0);
 		ip[8] = ttl;
 		ip[9] = 17;
 		if (inet_pton(AF_INET, flow->src, ip + 12) != 1 || inet_pton(AF_INET, flow->dst, ip + 16) != 1)

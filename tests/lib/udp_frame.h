@@ -14,6 +14,7 @@ struct udp_flow {
 	uint16_t dst_port;
 	uint8_t ttl;             /* 0: 64 */
 	uint8_t tos;
+	bool dont_fragment;      /* IPv4 */
 };
 
 /* The frame's length; out has room for 62 bytes more than the payload. */

@@ -372,7 +372,7 @@ static void dropped_packets_do_not_count(void **unused)
 	bench->f.now_s += SILENCE_S + 1;
 	short_header(datagram, SERVER_CID, 60);
 	for (unsigned i = 0; i < PINNED_PACKETS; i++) {
-		send_flow(bench, &(struct udp_flow){ NEW, LISTENER, 443, 1, 0 }, datagram, 60);
+		send_flow(bench, &(struct udp_flow){ NEW, LISTENER, 443, 1, 0, false }, datagram, 60);
 		assert_dropped(bench, DROP_TTL_EXPIRED, i + 1);
 	}
 	speaks(bench, NEW, port);

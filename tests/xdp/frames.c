@@ -61,7 +61,7 @@ static uint16_t folded(uint32_t s)
 	return (uint16_t)~s;
 }
 
-static bool frame_is_v4(const struct frame *frame)
+bool frame_is_v4(const struct frame *frame)
 {
 	return !strchr(frame->flow.dst, ':');
 }
@@ -101,7 +101,7 @@ static void ipv4_build(const struct frame *frame, uint8_t *ip, uint32_t udp_len)
 	ip[0] = (uint8_t)(0x40 | len / 4);
 	ip[1] = frame->tos;
 	put16(ip + 2, len + udp_len);
-	put16(ip + 4, 0x1234);
+	put16(ip + 4, frame->plain ? 0 : 0x1234);
 	put16(ip + 6, 0x4000);
 	ip[8] = frame->ttl ? frame->ttl : 64;
 	ip[9] = PROTOCOL_UDP;
@@ -116,8 +116,8 @@ static void ipv6_build(const struct frame *frame, uint8_t *ip, uint32_t udp_len)
 	uint32_t extensions = extensions_len(frame);
 
 	ip[0] = (uint8_t)(0x60 | frame->tos >> 4);
-	ip[1] = (uint8_t)(frame->tos << 4 | 0x0b);
-	put16(ip + 2, 0xeef1);
+	ip[1] = (uint8_t)(frame->tos << 4 | (frame->plain ? 0 : 0x0b));
+	put16(ip + 2, frame->plain ? 0 : 0xeef1);
 	put16(ip + 4, extensions + udp_len);
 	ip[6] = extensions ? frame->first_extension : PROTOCOL_UDP;
 	ip[7] = frame->ttl ? frame->ttl : 64;

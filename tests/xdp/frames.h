@@ -35,6 +35,7 @@ struct frame {
 	uint8_t ip_option_words;     /* IPv4: this many words of NOPs */
 	const char *extensions;      /* IPv6: hex of the extension headers, the last one naming UDP */
 	uint8_t first_extension;     /* their first one's protocol number */
+	bool plain;                  /* as the relay writes a header of the other family: no ID, no flow label */
 	uint8_t padding;             /* bytes behind the IP packet */
 	void (*damage)(uint8_t *bytes, uint32_t *len); /* applied last */
 };
@@ -50,6 +51,8 @@ unsigned hex_bytes(const char *hex, uint8_t *bytes, unsigned max);
 
 /* Writes the frame to bytes[FRAME_MAX]; returns its length. */
 uint32_t frame_build(const struct frame *frame, const struct macs *macs, uint8_t *bytes);
+
+bool frame_is_v4(const struct frame *frame);
 
 /* Offset of the UDP header of a built frame. */
 uint32_t frame_udp_offset(const struct frame *frame);

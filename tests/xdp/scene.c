@@ -3,6 +3,7 @@
 #include "scene.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,29 +150,51 @@ void scene_move_path4(struct scene *scene, uint16_t endpoint)
 	scene->path4 = world_path(&scene->world, &path);
 }
 
+void scene_client4_at_backend2(struct scene *scene)
+{
+	scene->path4->backend = 2;
+	scene->path4->relay_address = 1;
+	scene->reply6->client = scene->path4->client;
+	scene->reply6->endpoint = scene->listener4;
+}
+
+void scene_client6_at_backend0(struct scene *scene)
+{
+	scene->path6->backend = 0;
+	scene->path6->relay_address = 0;
+	scene->reply4->client = scene->path6->client;
+	scene->reply4->endpoint = scene->listener6;
+}
+
 void scene_forget_overflow(struct scene *scene)
 {
 	for (uint32_t slot = 0; slot < scene->world.path_slots; slot++)
 		((struct entry_head *)table_at(&scene->world.state.paths, slot))->overflow = 0;
 }
 
-/* The frame that should have come out: the same, between other addresses. */
+/* The frame that should have come out: the same, between other addresses; or the same payload in the other family. */
 static uint32_t sent_build(const struct frame *in, const struct expectation *expect, uint8_t *bytes)
 {
 	struct frame out = *in;
 
 	out.flow = expect->flow;
 	out.ttl = (uint8_t)((in->ttl ? in->ttl : 64) - 1);
+	if (frame_is_v4(&out) != frame_is_v4(in)) {
+		out.plain = true;
+		out.udp_checksum_none = false;
+		out.ip_option_words = 0;
+		out.extensions = NULL;
+	}
 	return frame_build(&out, expect->macs, bytes);
 }
 
-static struct counters counters_of(const struct expectation *expect, uint32_t frame_len)
+static struct counters counters_of(const struct expectation *expect, uint32_t frame_len, uint32_t sent_len)
 {
 	struct counters counters = { .cid_reports = expect->reports, .cid_reports_limited = expect->reports_limited };
-	struct traffic one = { 1, frame_len };
+	struct traffic one = { 1, frame_len }, sent = { 1, sent_len };
 
 	if (expect->sent)
-		counters.forwarded[expect->direction] = one;
+		counters.forwarded[expect->direction] = sent;
 	if (expect->punted)
 		counters.punted[expect->direction] = one;
 	if (expect->dropped)
@@ -205,17 +228,18 @@ static void expect_on(struct scene *scene, const char *name, const struct frame 
 {
 	static uint8_t frame[FRAME_MAX], want[FRAME_MAX];
 	uint32_t len = frame_build(in, &MACS_IN, frame), want_len = len;
-	struct counters counters = counters_of(expect, len);
+	struct counters counters;
 	static struct run run;
 
-	world_run(&scene->world, frame, len, ifindex, queue, &run);
-	if (run.action != expect->action)
-		fail_msg("%s: action %u, not %u", name, run.action, expect->action);
-	counters_compare(name, &run.counted, &counters);
 	if (expect->sent)
 		want_len = sent_build(in, expect, want);
 	else
 		memcpy(want, frame, len);
+	counters = counters_of(expect, len, want_len);
+	world_run(&scene->world, frame, len, ifindex, queue, &run);
+	if (run.action != expect->action)
+		fail_msg("%s: action %u, not %u", name, run.action, expect->action);
+	counters_compare(name, &run.counted, &counters);
 	bytes_compare(name, run.bytes, run.len, want, want_len);
 }
 
@@ -231,6 +255,22 @@ void row_run(struct scene *scene, const struct row *row)
 		row->setup(scene);
 	expect_on(scene, row->name, &row->in, row->on_veth ? scene->world.veth : scene->world.lo, row->queue,
 		  &row->expect);
+}
+
+bool cid_for_checksum_0(const struct frame *frame, char hex[static 2 * CID_LEN_MAX + 1])
+{
+	struct frame tried = *frame;
+	static uint8_t bytes[FRAME_MAX];
+	uint32_t udp = frame_udp_offset(frame);
+
+	tried.cid = hex;
+	for (unsigned tail = 0; tail < 0x10000; tail++) {
+		snprintf(hex, 2 * CID_LEN_MAX + 1, CID_A "00000000000000000000%04x", tail);
+		frame_build(&tried, &MACS_IN, bytes);
+		if (bytes[udp + 6] == 0xff && bytes[udp + 7] == 0xff)
+			return true;
+	}
+	return false;
 }
 
 /* --- cmocka ----------------------------------------------------------------------------------- */

@@ -104,10 +104,20 @@ void scene_put_before_path4(struct scene *scene, const struct path_entry *first)
 /* path4 anew, of a listener in another slot. */
 void scene_move_path4(struct scene *scene, uint16_t endpoint);
 
+/* The clients change places: IPv4 to the IPv6 backend, and the reverse; replies too. */
+void scene_client4_at_backend2(struct scene *scene);
+void scene_client6_at_backend0(struct scene *scene);
+
 /* Clears all overflow counts of paths: no entry seems to have passed over any slot. */
 void scene_forget_overflow(struct scene *scene);
 
 void path_cid_set(struct path_entry *path, const char *cid);
+
+/*
+ * Writes the hex of a CID of 20 bytes, CID_A first, that makes this frame's UDP
+ * checksum come to 0; false: none does.
+ */
+bool cid_for_checksum_0(const struct frame *frame, char hex[static 2 * CID_LEN_MAX + 1]);
 
 /* Runs a frame on lo and checks what came of it. */
 void scene_expect(struct scene *scene, const char *name, const struct frame *in, const struct expectation *expect);
