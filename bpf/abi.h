@@ -34,7 +34,7 @@
 #include "siphash.h"
 #include "socket_counters.h"
 
-#define SLUICE_ABI_VERSION 4
+#define SLUICE_ABI_VERSION 5
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -48,7 +48,7 @@ enum {
 	NEXTHOP_SLOTS,
 	SESSION_CIDS_MAX = 10,        /* CIDs of one session: 2 of the handshake and up to 8 aliases */
 	SESSION_PATHS_MAX = 6,
-	PROBES_MAX = 16,
+	PROBES_MAX = 32,              /* slots a key may be in: userspace/state.h */
 };
 
 #define SLOT_NONE 0xffffffffu /* no slot of any table */
@@ -260,9 +260,9 @@ struct globals {
 	__u32 features;                 /* FEATURE_* */
 	__u32 cid_lengths;              /* bit n: some backend chooses CIDs of n bytes; any worker sets bits */
 	__u16 relay_ports[4];           /* two inclusive ranges, host order: [0]..[1] and [2]..[3]; 0 is none */
-	__u32 path_mask;                /* slots - 1 of paths, replies and cids */
-	__u32 reply_mask;
-	__u32 cid_mask;
+	__u32 path_slots;               /* the sizes of paths, replies and cids */
+	__u32 reply_slots;
+	__u32 cid_slots;
 	__u32 session_slots;
 	__u32 backend_slots;
 	__u32 nexthops;                 /* live ones, as of the last second: their table is not for readers */

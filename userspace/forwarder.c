@@ -241,7 +241,7 @@ void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *
 	struct path_entry path;
 	struct quic_cid cid;
 
-	if (report->len > CID_LEN_MAX || report->path > forwarder->state->paths.mask ||
+	if (report->len > CID_LEN_MAX || report->path >= forwarder->state->paths.slots ||
 	    !path_read(forwarder->state, report->path, &path) || path.session != report->session ||
 	    path.owner != forwarder->worker)
 		return;
