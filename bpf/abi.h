@@ -34,7 +34,7 @@
 #include "siphash.h"
 #include "socket_counters.h"
 
-#define SLUICE_ABI_VERSION 6
+#define SLUICE_ABI_VERSION 7
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -48,7 +48,7 @@ enum {
 	NEXTHOP_SLOTS,
 	SESSION_CIDS_MAX = 10,        /* CIDs of one session: 2 of the handshake and up to 8 aliases */
 	SESSION_PATHS_MAX = 6,
-	PROBES_MAX = 16,
+	PROBES_MAX = 32,              /* slots a key may be in: userspace/state.h */
 };
 
 #define SLOT_NONE 0xffffffffu /* no slot of any table */
@@ -174,8 +174,16 @@ struct session {
 	__u32 route;                   /* of the route that chose the backend: protocol_route_id of its name; 0: none */
 	__u32 created_s;
 	__u32 confirmed_s;
-	__u32 client_bytes;            /* UDP payload while unconfirmed, from the client ... */
-	__u32 sent_bytes;              /* ... and to it: never over 3 times as much (RFC 9000 s8.1) */
+	union {
+		struct {                       /* unconfirmed */
+			__u32 client_bytes;    /* UDP payload from the client ... */
+			__u32 sent_bytes;      /* ... and to it: never over 3 times as much (RFC 9000 s8.1) */
+		};
+		struct {                       /* confirmed and pinned: 4-tuples by a hash that is never 0; 0 is none */
+			__u32 mover;           /* not the home's, seen last: it may become the home */
+			__u32 left;            /* the home before, which may have it back at once */
+		};
+	};
 	__u8 owner;                    /* worker */
 	__u8 flags;                    /* SESSION_* */
 	__u8 cid_len;                  /* of the CIDs the backend chooses */
@@ -189,10 +197,7 @@ struct session {
 	__u32 cids[SESSION_CIDS_MAX];  /* slots in cids, oldest first */
 	__u32 older;                   /* next older session with the same home, SLOT_NONE at the end */
 	__u32 client_scid;             /* hash of the SCID that the client chose: which session a reply is for */
-	/* pinned: 4-tuples by a hash that is never 0; 0 is none */
-	__u32 mover;                   /* not the home's, seen last: it may become the home */
-	__u32 left;                    /* the home before, which may have it back at once */
-	__u32 left_s;                  /* since when */
+	__u32 left_s;                  /* since when `left` is left */
 	__u16 opened;                  /* which of the owner's sessions: tells the newer of two of one second */
 	__u16 unused_too;
 };
@@ -269,9 +274,9 @@ struct globals {
 	__u32 features;                 /* FEATURE_* */
 	__u32 cid_lengths;              /* bit n: some backend chooses CIDs of n bytes; any worker sets bits */
 	__u16 relay_ports[4];           /* two inclusive ranges, host order: [0]..[1] and [2]..[3]; 0 is none */
-	__u32 path_mask;                /* slots - 1 of paths, replies and cids */
-	__u32 reply_mask;
-	__u32 cid_mask;
+	__u32 path_slots;               /* the sizes of paths, replies and cids */
+	__u32 reply_slots;
+	__u32 cid_slots;
 	__u32 session_slots;
 	__u32 backend_slots;
 	__u32 nexthops;                 /* live ones, as of the last second: their table is not for readers */
@@ -356,10 +361,10 @@ ASSERT_AT(struct reply_entry, client, 32);
 ASSERT_AT(struct reply_entry, path, 52);
 ASSERT_SIZE(struct cid_entry, 32);
 ASSERT_AT(struct cid_entry, cid, 12);
-ASSERT_SIZE(struct session, 136);
+ASSERT_SIZE(struct session, 128);
 ASSERT_AT(struct session, backend, 8);
 ASSERT_AT(struct session, candidate, 40);
-ASSERT_AT(struct session, mover, 120);
+ASSERT_AT(struct session, mover, 24);
 ASSERT_SIZE(struct endpoint, 32);
 ASSERT_SIZE(struct relay_address, 16);
 ASSERT_SIZE(struct backend, 32);

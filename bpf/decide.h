@@ -72,7 +72,7 @@ __attribute__((noinline)) int cid_find_len(struct client_query *q, __u32 len)
 	*(__u32 *)(bytes + 16) = cut.c;
 	hash = cid_hash(&key, bytes, len, 0);
 	for (__u32 i = 0; i < PROBES_MAX; i++) {
-		struct cid_entry *e = array_at(&cids, table_slot(hash, i, cid_mask));
+		struct cid_entry *e = array_at(&cids, table_slot(hash, i, cid_slots));
 		__u16 seq;
 
 		if (!e)

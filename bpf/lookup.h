@@ -104,7 +104,7 @@ ALWAYS_INLINE int endpoint_is(const struct endpoint *e, const struct addr *addre
 __attribute__((noinline)) __u32 endpoint_probe(const struct addr *address, __u32 port_be, __u64 hash)
 {
 	for (__u32 i = 1; address && i < PROBES_MAX; i++) {
-		__u32 slot = table_slot(hash, i, ENDPOINT_SLOTS - 1);
+		__u32 slot = table_slot(hash, i, ENDPOINT_SLOTS);
 		struct endpoint *e = array_at(&endpoints, slot);
 
 		if (!e)
@@ -125,7 +125,7 @@ ALWAYS_INLINE enum lookup endpoint_find(const struct addr *address, __be16 port_
 	enum lookup found;
 	__u16 seq;
 
-	view->slot = table_slot(hash, 0, ENDPOINT_SLOTS - 1);
+	view->slot = table_slot(hash, 0, ENDPOINT_SLOTS);
 	e = array_at(&endpoints, view->slot);
 	if (!e)
 		return LOOKUP_ABSENT;
@@ -253,7 +253,7 @@ ALWAYS_INLINE __u64 path_key_hash(const struct path_key *key)
 __attribute__((noinline)) __u32 path_probe(const struct path_key *key, __u64 hash, __u32 i)
 {
 	for (; key && i < PROBES_MAX; i++) {
-		__u32 slot = table_slot(hash, i, path_mask);
+		__u32 slot = table_slot(hash, i, path_slots);
 		struct path_entry *e = array_at(&paths, slot);
 
 		if (!e)
@@ -272,7 +272,7 @@ ALWAYS_INLINE enum lookup path_find(const struct path_key *key, const struct dci
 	struct path_entry *e;
 	__u16 seq;
 
-	view->slot = table_slot(hash, 0, path_mask);
+	view->slot = table_slot(hash, 0, path_slots);
 	e = array_at(&paths, view->slot);
 	if (!e)
 		return LOOKUP_ABSENT;
@@ -321,7 +321,7 @@ ALWAYS_INLINE int reply_is(const struct reply_entry *e, const struct reply_key *
 __attribute__((noinline)) __u32 reply_probe(const struct reply_key *key, __u64 hash)
 {
 	for (__u32 i = 1; key && i < PROBES_MAX; i++) {
-		__u32 slot = table_slot(hash, i, reply_mask);
+		__u32 slot = table_slot(hash, i, reply_slots);
 		struct reply_entry *e = array_at(&replies, slot);
 
 		if (!e)
@@ -338,7 +338,7 @@ ALWAYS_INLINE enum lookup reply_find(const struct reply_key *key, struct reply_v
 {
 	struct siphash_key secret = table_key();
 	__u64 hash = reply_hash(&secret, &key->backend, key->backend_port_be, key->relay_address, key->relay_port_be);
-	struct reply_entry *e = array_at(&replies, table_slot(hash, 0, reply_mask));
+	struct reply_entry *e = array_at(&replies, table_slot(hash, 0, reply_slots));
 	__u16 seq;
 
 	if (!e)

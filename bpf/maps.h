@@ -19,9 +19,9 @@
  * relay that adopts the maps of its predecessor takes all but frame_len_max
  * from `globals`.
  */
-const volatile __u32 path_mask;
-const volatile __u32 reply_mask;
-const volatile __u32 cid_mask;
+const volatile __u32 path_slots;
+const volatile __u32 reply_slots;
+const volatile __u32 cid_slots;
 const volatile struct siphash_key hash_key;
 const volatile __u32 frame_len_max; /* what a UMEM chunk holds; 0: no limit */
 

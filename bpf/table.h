@@ -3,19 +3,26 @@
  * table: hash and probe sequence of the open-addressing tables (paths,
  * replies, cids, endpoints), for the XDP program and user space alike. Pure.
  *
- * A table is one array map of a power of two of entries. The sequence visits
- * pairs of neighbouring slots (one 128-byte line pair for 64-byte entries,
- * which the prefetcher of today's CPUs fetches together) and jumps by a
- * per-key odd stride between pairs, so that full neighbourhoods do not grow:
+ * A table is one array map, of a multiple of TABLE_SLOTS_STEP entries. The
+ * sequence visits pairs of neighbouring slots (one 128-byte line pair for
+ * 64-byte entries, which the prefetcher of today's CPUs fetches together) and
+ * jumps by a per-key stride between pairs, so that full neighbourhoods do not grow:
  *
- *     slot(i) = ((hash + (i / 2) * stride * 2) & mask) ^ (i & 1)
+ *     pairs   = slots / 2
+ *     first   = low half of the hash, scaled to 0..pairs - 1 (Lemire, "Fast random
+ *               integer generation in an interval", 2019: no division)
+ *     stride  = high half of the hash, scaled likewise, and made odd
+ *     slot(i) = (first + (i / 2) * stride) mod pairs * 2 + ((hash ^ i) & 1)
+ *
+ * As the stride is odd and `pairs` a multiple of 16, the first 16 pairs of each
+ * sequence differ modulo 16 alone: no slot comes twice. Only a sequence that
+ * goes beyond its first pair pays for a division.
  *
  * An entry that is not at slot(0) has raised the overflow count of each slot
  * before it, so a look-up ends at the first slot that no entry passed over: a
  * miss costs one line, not PROBES_MAX. (The counts are F14's, Bronson and Shi,
- * "Open-sourcing F14", 2019.) Tables are sized to at least twice the bound of
- * what they hold; then about 1 entry in 60,000 finds no slot among the 16 of a
- * table at its bound.
+ * "Open-sourcing F14", 2019.) How full tables get, and how many entries find no
+ * slot then: userspace/state.h.
  */
 #ifndef SLUICE_TABLE_H
 #define SLUICE_TABLE_H
@@ -24,11 +31,22 @@
 
 #define SLUICE_INLINE static __inline __attribute__((always_inline))
 
-SLUICE_INLINE __u32 table_slot(__u64 hash, __u32 i, __u32 mask)
-{
-	__u32 stride = ((__u32)(hash >> 32) | 1) << 1;
+enum { TABLE_SLOTS_STEP = 32 };
 
-	return (((__u32)hash + (i >> 1) * stride) & mask) ^ (i & 1);
+_Static_assert((int)PROBES_MAX <= (int)TABLE_SLOTS_STEP, "no slot comes twice");
+_Static_assert((int)ENDPOINT_SLOTS % (int)TABLE_SLOTS_STEP == 0, "a table as any other");
+
+/* No overflow below 2^32 * 2 / PROBES_MAX slots. */
+SLUICE_INLINE __u32 table_slot(__u64 hash, __u32 i, __u32 slots)
+{
+	__u32 pairs = slots / 2, pair = (__u64)(__u32)hash * pairs >> 32;
+
+	if (i > 1) {
+		__u32 stride = (hash >> 32) * pairs >> 32 | 1;
+
+		pair = (pair + i / 2 * stride) % pairs;
+	}
+	return pair * 2 + (((__u32)hash ^ i) & 1);
 }
 
 SLUICE_INLINE int addr_equal(const struct addr *a, const struct addr *b)
@@ -118,7 +136,7 @@ SLUICE_INLINE __u64 endpoint_hash(const struct addr *address, __be16 port_be)
 {
 	__u64 h = (address->halves[0] ^ address->halves[1] ^ port_be) * 0x9e3779b97f4a7c15ULL;
 
-	return h >> 40 | h << 40;
+	return h >> 32 | h << 32;
 }
 
 #endif

@@ -114,11 +114,11 @@ static void print_tables(FILE *out, const struct state *state)
 		size_t entry_size;
 		uint32_t slots;
 	} tables[] = {
-		{ "paths", state->paths.entries, state->paths.entry_size, state->paths.mask + 1 },
-		{ "replies", state->replies.entries, state->replies.entry_size, state->replies.mask + 1 },
-		{ "cids", state->cids.entries, state->cids.entry_size, state->cids.mask + 1 },
+		{ "paths", state->paths.entries, state->paths.entry_size, state->paths.slots },
+		{ "replies", state->replies.entries, state->replies.entry_size, state->replies.slots },
+		{ "cids", state->cids.entries, state->cids.entry_size, state->cids.slots },
 		{ "backends", state->backends, sizeof(struct backend), state->backend_slots },
-		{ "endpoints", state->endpoints.entries, state->endpoints.entry_size, state->endpoints.mask + 1 },
+		{ "endpoints", state->endpoints.entries, state->endpoints.entry_size, state->endpoints.slots },
 	};
 	const struct view_sessions sessions = view_sessions(state);
 

@@ -85,7 +85,7 @@ static json_t *session_json(const struct state *state, uint32_t slot, const stru
 	for (unsigned i = 0; i < session->path_count && i < SESSION_PATHS_MAX; i++) {
 		struct path_entry path;
 
-		if (session->paths[i] <= state->paths.mask && path_read(state, session->paths[i], &path))
+		if (session->paths[i] < state->paths.slots && path_read(state, session->paths[i], &path))
 			json_array_append_new(paths, path_json(state, session->paths[i], &path));
 	}
 	json_object_set_new(json, "paths", paths);
@@ -110,7 +110,7 @@ static bool client_matches(const struct state *state, const struct session *sess
 	for (unsigned i = 0; i < session->path_count && i < SESSION_PATHS_MAX; i++) {
 		struct path_entry path;
 
-		if (session->paths[i] <= state->paths.mask && path_read(state, session->paths[i], &path) &&
+		if (session->paths[i] < state->paths.slots && path_read(state, session->paths[i], &path) &&
 		    addr_equal(&path.client, &filter->client) &&
 		    (!filter->client_port_be || path.client_port_be == filter->client_port_be))
 			return true;
@@ -209,7 +209,7 @@ json_t *sessions_by_path(const struct state *state, struct routes *routes, const
 	if (!endpoint_find(state, &relay->addr, 0, &slot, &endpoint) ||
 	    !reply_find(state, &backend->addr, htons(backend->port), endpoint.relay_address, htons(relay->port), &slot,
 			&reply) ||
-	    reply.path > state->paths.mask || !path_read(state, reply.path, &path) ||
+	    reply.path >= state->paths.slots || !path_read(state, reply.path, &path) ||
 	    !session_read(state, path.session, &session))
 		return NULL;
 	found = (struct found){ session.route, session_json(state, path.session, &session) };

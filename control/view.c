@@ -100,23 +100,18 @@ static int map_one(struct view *view, unsigned i, int fd)
 	return -errno;
 }
 
-static bool is_power_of_two(uint32_t n)
-{
-	return (n & (n - 1)) == 0;
-}
-
 static struct table table_of(const struct view *view, enum protocol_map map)
 {
-	return (struct table){ view->maps[map].memory, value_sizes[map], view->maps[map].entries - 1 };
+	return (struct table){ view->maps[map].memory, value_sizes[map], view->maps[map].entries };
 }
 
 static int state_fill(struct view *view)
 {
 	static const enum protocol_map tables[] = { PROTOCOL_MAP_PATHS, PROTOCOL_MAP_REPLIES, PROTOCOL_MAP_CIDS,
-						    PROTOCOL_MAP_BACKENDS, PROTOCOL_MAP_ENDPOINTS };
+						    PROTOCOL_MAP_ENDPOINTS };
 
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (!is_power_of_two(view->maps[tables[i]].entries))
+		if (view->maps[tables[i]].entries % TABLE_SLOTS_STEP)
 			return -EPROTO;
 	if (view->maps[PROTOCOL_MAP_ENDPOINTS].entries != ENDPOINT_SLOTS ||
 	    view->maps[PROTOCOL_MAP_RELAY_ADDRESSES].entries != RELAY_ADDRESSES_MAX ||

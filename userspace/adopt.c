@@ -86,16 +86,16 @@ static bool cid_hash_of(const struct state *state, const void *entry, uint64_t *
 static void overflow_recount(struct state *state, struct table *table,
 			     bool (*hash_of)(const struct state *state, const void *entry, uint64_t *hash))
 {
-	for (uint32_t slot = 0; slot <= table->mask; slot++)
+	for (uint32_t slot = 0; slot < table->slots; slot++)
 		((struct entry_head *)table_at(table, slot))->overflow = 0;
-	for (uint32_t slot = 0; slot <= table->mask; slot++) {
+	for (uint32_t slot = 0; slot < table->slots; slot++) {
 		uint32_t i = 0;
 		uint64_t hash;
 
 		if (!entry_is_live(table_at(table, slot)))
 			continue;
 		if (hash_of(state, table_at(table, slot), &hash))
-			while (i < PROBES_MAX && table_slot(hash, i, table->mask) != slot)
+			while (i < PROBES_MAX && table_slot(hash, i, table->slots) != slot)
 				i++;
 		else
 			i = PROBES_MAX;
@@ -104,7 +104,7 @@ static void overflow_recount(struct state *state, struct table *table,
 			continue;
 		}
 		while (i-- > 0) {
-			struct entry_head *head = table_at(table, table_slot(hash, i, table->mask));
+			struct entry_head *head = table_at(table, table_slot(hash, i, table->slots));
 
 			head->overflow = (uint8_t)(head->overflow + (head->overflow < UINT8_MAX));
 		}
@@ -131,7 +131,7 @@ static bool path_is_whole(const struct state *state, uint32_t slot, struct path_
 	struct reply_entry reply;
 	uint32_t reply_slot;
 
-	return slot <= state->paths.mask && path_read(state, slot, path) && !(path->flags & PATH_ABSENT) &&
+	return slot < state->paths.slots && path_read(state, slot, path) && !(path->flags & PATH_ABSENT) &&
 	       path->backend < state->backend_slots && path_reply(state, path, &reply_slot, &reply) &&
 	       reply.path == slot;
 }
@@ -148,7 +148,7 @@ static uint32_t path_settled(const struct state *state, uint32_t slot, struct pa
 
 	if (path_is_whole(state, slot, path))
 		return slot;
-	if (slot > state->paths.mask || !path_read(state, slot, path) || path->flags & PATH_ABSENT ||
+	if (slot >= state->paths.slots || !path_read(state, slot, path) || path->flags & PATH_ABSENT ||
 	    path->backend >= state->backend_slots || !path_reply(state, path, &reply_slot, &reply) ||
 	    !path_is_whole(state, reply.path, path) || !path_reply(state, path, &slot, &reply) || slot != reply_slot)
 		return SLOT_NONE;
@@ -159,7 +159,7 @@ static uint32_t path_settled(const struct state *state, uint32_t slot, struct pa
 static bool cid_is_whole(const struct state *state, uint32_t slot, uint32_t session_slot, bool home,
 			 struct cid_entry *entry)
 {
-	return slot <= state->cids.mask && cid_read(state, slot, entry) && entry->session == session_slot &&
+	return slot < state->cids.slots && cid_read(state, slot, entry) && entry->session == session_slot &&
 	       (home || entry->kind != CID_ORIGINAL);
 }
 
@@ -293,7 +293,7 @@ static bool session_lists(const struct state *state, uint32_t session_slot, uint
 
 static void cids_sweep(struct state *state)
 {
-	for (uint32_t slot = 0; slot <= state->cids.mask; slot++) {
+	for (uint32_t slot = 0; slot < state->cids.slots; slot++) {
 		struct cid_entry entry;
 
 		if (cid_read(state, slot, &entry) && !session_lists(state, entry.session, slot))
@@ -307,7 +307,7 @@ static void paths_sweep(struct state *state, const struct reference *references)
 	struct path_entry path, first;
 	uint32_t slot, first_slot;
 
-	for (slot = 0; slot <= state->paths.mask; slot++) {
+	for (slot = 0; slot < state->paths.slots; slot++) {
 		if (!path_read(state, slot, &path))
 			continue;
 		if (references[slot].sessions == 0 && path.flags >> PATH_ORDINAL_SHIFT) {
@@ -324,7 +324,7 @@ static void paths_sweep(struct state *state, const struct reference *references)
 		path.siblings = 0;
 		path_write(state, slot, &path);
 	}
-	for (slot = 0; slot <= state->paths.mask; slot++) {
+	for (slot = 0; slot < state->paths.slots; slot++) {
 		struct tuple tuple;
 		unsigned ordinal;
 
@@ -336,21 +336,21 @@ static void paths_sweep(struct state *state, const struct reference *references)
 			path_write(state, first_slot, &first);
 		}
 	}
-	for (slot = 0; slot <= state->paths.mask; slot++)
+	for (slot = 0; slot < state->paths.slots; slot++)
 		if (path_read(state, slot, &path) && path.flags & PATH_ABSENT && !path.siblings)
 			entry_clear(table_at(&state->paths, slot));
 }
 
 static void replies_sweep(struct state *state)
 {
-	for (uint32_t slot = 0; slot <= state->replies.mask; slot++) {
+	for (uint32_t slot = 0; slot < state->replies.slots; slot++) {
 		struct reply_entry reply, own;
 		struct path_entry path;
 		uint32_t own_slot;
 
 		if (!entry_read(table_at(&state->replies, slot), &reply, sizeof(reply), NULL))
 			continue;
-		if (reply.path > state->paths.mask || !path_read(state, reply.path, &path) ||
+		if (reply.path >= state->paths.slots || !path_read(state, reply.path, &path) ||
 		    path.flags & PATH_ABSENT || !path_reply(state, &path, &own_slot, &own) || own_slot != slot)
 			entry_clear(table_at(&state->replies, slot));
 	}
@@ -367,17 +367,17 @@ static void records_reset(struct state *state)
 
 int adopt_repair(struct state *state, uint32_t workers)
 {
-	struct reference *references = calloc(state->paths.mask + 1ul, sizeof(*references));
+	struct reference *references = calloc(state->paths.slots, sizeof(*references));
 	int live;
 
 	if (!references)
 		return -ENOMEM;
-	heads_reset(state->paths.entries, state->paths.mask + 1, state->paths.entry_size);
-	heads_reset(state->replies.entries, state->replies.mask + 1, state->replies.entry_size);
-	heads_reset(state->cids.entries, state->cids.mask + 1, state->cids.entry_size);
+	heads_reset(state->paths.entries, state->paths.slots, state->paths.entry_size);
+	heads_reset(state->replies.entries, state->replies.slots, state->replies.entry_size);
+	heads_reset(state->cids.entries, state->cids.slots, state->cids.entry_size);
 	heads_reset(state->sessions, state->session_slots, sizeof(*state->sessions));
 	steward_entries_reset(state->backends, state->backend_slots, sizeof(*state->backends));
-	steward_entries_reset(state->endpoints.entries, state->endpoints.mask + 1, state->endpoints.entry_size);
+	steward_entries_reset(state->endpoints.entries, state->endpoints.slots, state->endpoints.entry_size);
 	records_reset(state);
 	live = sessions_repair(state, workers, references);
 	cids_sweep(state);

@@ -92,7 +92,7 @@ static void *map_memory(struct dataplane *dp, struct bpf_map *map)
 
 static struct table table_of(struct dataplane *dp, struct bpf_map *map)
 {
-	return (struct table){ map_memory(dp, map), bpf_map__value_size(map), bpf_map__max_entries(map) - 1 };
+	return (struct table){ map_memory(dp, map), bpf_map__value_size(map), bpf_map__max_entries(map) };
 }
 
 static int state_map(struct dataplane *dp, struct state *state, const struct siphash_key *key)
@@ -121,32 +121,28 @@ static int state_map(struct dataplane *dp, struct state *state, const struct sip
 	state->globals->features = 0;
 	dp->globals = state->globals;
 	state->globals->abi_version = SLUICE_ABI_VERSION;
-	state->globals->path_mask = state->paths.mask;
-	state->globals->reply_mask = state->replies.mask;
-	state->globals->cid_mask = state->cids.mask;
+	state->globals->path_slots = state->paths.slots;
+	state->globals->reply_slots = state->replies.slots;
+	state->globals->cid_slots = state->cids.slots;
 	state->globals->session_slots = state->session_slots;
 	state->globals->backend_slots = state->backend_slots;
 	state->globals->hash_key = *key;
 	return 0;
 }
 
-/*
- * Paths and replies: one per session and those of migrated clients, at half
- * load. CIDs: two or three per session, at a load of 0.5 to 0.75.
- */
 static int maps_size(struct dataplane *dp, const struct dataplane_options *options, const struct siphash_key *key)
 {
-	uint32_t slots = table_slots_for(options->sessions);
+	uint32_t path_slots = state_path_slots(options->sessions), cid_slots = state_cid_slots(options->sessions);
 	int error = 0;
 
-	error |= bpf_map__set_max_entries(dp->program->maps.paths, slots);
-	error |= bpf_map__set_max_entries(dp->program->maps.replies, slots);
-	error |= bpf_map__set_max_entries(dp->program->maps.cids, 2 * slots);
+	error |= bpf_map__set_max_entries(dp->program->maps.paths, path_slots);
+	error |= bpf_map__set_max_entries(dp->program->maps.replies, path_slots);
+	error |= bpf_map__set_max_entries(dp->program->maps.cids, cid_slots);
 	error |= bpf_map__set_max_entries(dp->program->maps.sessions, options->sessions);
 	error |= bpf_map__set_max_entries(dp->program->maps.backends, options->backends);
-	dp->program->rodata->path_mask = slots - 1;
-	dp->program->rodata->reply_mask = slots - 1;
-	dp->program->rodata->cid_mask = 2 * slots - 1;
+	dp->program->rodata->path_slots = path_slots;
+	dp->program->rodata->reply_slots = path_slots;
+	dp->program->rodata->cid_slots = cid_slots;
 	dp->program->rodata->frame_len_max = options->frame_len_max;
 	memcpy((void *)&dp->program->rodata->hash_key, key, sizeof(*key));
 	return error;
@@ -195,10 +191,10 @@ static bool globals_read(const struct dataplane *dp, struct globals *globals)
 
 static bool globals_fit(const struct globals *globals, const struct dataplane_options *options)
 {
-	uint32_t slots = table_slots_for(options->sessions);
+	uint32_t path_slots = state_path_slots(options->sessions);
 
-	return globals->abi_version == SLUICE_ABI_VERSION && globals->path_mask == slots - 1 &&
-	       globals->reply_mask == slots - 1 && globals->cid_mask == 2 * slots - 1 &&
+	return globals->abi_version == SLUICE_ABI_VERSION && globals->path_slots == path_slots &&
+	       globals->reply_slots == path_slots && globals->cid_slots == state_cid_slots(options->sessions) &&
 	       globals->session_slots == options->sessions && globals->backend_slots == options->backends;
 }
 

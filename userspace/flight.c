@@ -29,10 +29,20 @@ static struct flight *flight_at(const struct flight_table *table, uint32_t index
 	return index == SLOT_NONE ? NULL : &table->flights[index];
 }
 
+/* A power of two, at most half of them used. */
+static uint32_t buckets_for(uint32_t count)
+{
+	uint32_t buckets = 2;
+
+	while (buckets < count * 2ull)
+		buckets <<= 1;
+	return buckets;
+}
+
 int flight_table_init(struct flight_table *table, uint32_t count, uint32_t held_bytes_max,
 		      const struct siphash_key *hash_key)
 {
-	uint32_t buckets = table_slots_for(count);
+	uint32_t buckets = buckets_for(count);
 
 	*table = (struct flight_table){
 		.hash_key = *hash_key,

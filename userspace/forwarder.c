@@ -132,7 +132,7 @@ static uint16_t way_back(const struct forwarder *f, uint32_t path_slot, enum dir
 	struct reply_entry reply;
 	uint32_t slot;
 
-	if (path_slot > f->state->paths.mask || !path_read(f->state, path_slot, &path))
+	if (path_slot >= f->state->paths.slots || !path_read(f->state, path_slot, &path))
 		return NEXTHOP_NONE;
 	if (direction == TO_CLIENT)
 		return f->state->backends[path.backend].nexthop;
@@ -343,7 +343,7 @@ void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *
 	struct path_entry path;
 	struct quic_cid cid;
 
-	if (report->len > CID_LEN_MAX || report->path > forwarder->state->paths.mask ||
+	if (report->len > CID_LEN_MAX || report->path >= forwarder->state->paths.slots ||
 	    !path_read(forwarder->state, report->path, &path) || path.session != report->session ||
 	    path.owner != forwarder->worker)
 		return;

@@ -96,7 +96,7 @@ void from_backend(struct forwarder *f, struct arrival *a)
 		forwarder_to_client(f, a, slot, &reply);
 		return;
 	}
-	if (reply.path > f->state->paths.mask || !path_read(f->state, reply.path, &path)) {
+	if (reply.path >= f->state->paths.slots || !path_read(f->state, reply.path, &path)) {
 		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
 		return;
 	}

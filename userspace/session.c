@@ -482,6 +482,8 @@ void session_confirm(struct session_pool *pool, uint32_t slot, uint32_t now_s)
 		return;
 	session.flags |= SESSION_CONFIRMED;
 	session.confirmed_s = now_s;
+	session.mover = 0; /* where the bytes were counted */
+	session.left = 0;
 	session_write(pool, slot, &session);
 	unconfirmed_remove(pool, slot);
 	path_confirm(pool->state, session.paths[0]);

@@ -42,7 +42,7 @@ static void on_report(void *context, const struct cid_report *report)
 	struct path_entry path;
 	struct cid_report *space;
 
-	if (report->path > relay->state.paths.mask || !path_read(&relay->state, report->path, &path) ||
+	if (report->path >= relay->state.paths.slots || !path_read(&relay->state, report->path, &path) ||
 	    path.owner >= relay->worker_count)
 		return;
 	space = ring_space(&relay->workers[path.owner].reports);
@@ -62,7 +62,7 @@ static uint64_t *nexthops_in_use(struct relay *relay)
 
 	if (!used)
 		return NULL;
-	for (uint32_t slot = 0; slot <= relay->state.replies.mask; slot++) {
+	for (uint32_t slot = 0; slot < relay->state.replies.slots; slot++) {
 		struct reply_entry reply;
 
 		if (entry_read(table_at(&relay->state.replies, slot), &reply, sizeof(reply), NULL) &&
@@ -100,7 +100,7 @@ static void nexthop_want_hard(struct relay *relay, const struct addr *client, ui
 /* The slot is written alone, outside the version of the entry, as time stamps are: its worker may write too. */
 static void replies_renew(struct relay *relay)
 {
-	for (uint32_t at = 0; at <= relay->state.replies.mask; at++) {
+	for (uint32_t at = 0; at < relay->state.replies.slots; at++) {
 		struct reply_entry *entry = table_at(&relay->state.replies, at), reply;
 		uint16_t slot = NEXTHOP_NONE;
 

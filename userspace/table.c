@@ -84,14 +84,14 @@ static void overflow_add_before(struct table *table, uint64_t hash, uint32_t slo
 {
 	uint32_t at;
 
-	for (uint32_t i = 0; i < PROBES_MAX && (at = table_slot(hash, i, table->mask)) != slot; i++)
+	for (uint32_t i = 0; i < PROBES_MAX && (at = table_slot(hash, i, table->slots)) != slot; i++)
 		overflow_add(table_at(table, at), step);
 }
 
 uint32_t table_claim(struct table *table, uint64_t hash)
 {
 	for (uint32_t i = 0; i < PROBES_MAX; i++) {
-		uint32_t slot = table_slot(hash, i, table->mask);
+		uint32_t slot = table_slot(hash, i, table->slots);
 		struct entry_head *head = table_at(table, slot);
 		uint16_t seq = __atomic_load_n(&head->seq, __ATOMIC_RELAXED);
 
@@ -121,11 +121,7 @@ uint32_t entries_live(const void *entries, size_t entry_size, uint32_t slots)
 	return live;
 }
 
-uint32_t table_slots_for(uint32_t n)
+uint32_t table_slots_for(uint64_t slots)
 {
-	uint32_t slots = 2;
-
-	while (slots < n * 2ull)
-		slots <<= 1;
-	return slots;
+	return (uint32_t)((slots + TABLE_SLOTS_STEP - 1) / TABLE_SLOTS_STEP * TABLE_SLOTS_STEP);
 }

@@ -16,7 +16,7 @@
 struct table {
 	uint8_t *entries;       /* shared memory, borrowed */
 	uint32_t entry_size;    /* bytes, a multiple of 4 */
-	uint32_t mask;          /* slots - 1 */
+	uint32_t slots;         /* a multiple of TABLE_SLOTS_STEP */
 };
 
 static inline void *table_at(const struct table *table, uint32_t slot)
@@ -55,8 +55,8 @@ void table_remove(struct table *table, uint32_t slot, uint64_t hash);
 /* How many of the entries are live. Reads the first bytes of each. */
 uint32_t entries_live(const void *entries, size_t entry_size, uint32_t slots);
 
-/* Smallest power of two that is at least twice n: the slots for n entries. */
-uint32_t table_slots_for(uint32_t n);
+/* At least `slots`, as many as the probe sequence asks for. */
+uint32_t table_slots_for(uint64_t slots);
 
 /*
  * Visits the live entries a key with this hash may be at, as copies:
@@ -73,7 +73,7 @@ static inline bool table_next(const struct table *table, uint64_t hash, uint32_t
 		const struct entry_head *head;
 		uint8_t overflow;
 
-		*slot = table_slot(hash, *i, table->mask);
+		*slot = table_slot(hash, *i, table->slots);
 		head = table_at(table, *slot);
 		overflow = __atomic_load_n(&head->overflow, __ATOMIC_RELAXED);
 		*i = overflow ? *i + 1 : PROBES_MAX;

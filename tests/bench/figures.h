@@ -7,7 +7,7 @@
 
 enum {
 	SESSIONS_FEW = 1024,
-	BOUND_FEW = 2 * SESSIONS_FEW,    /* limits.sessions beside them: at the bound, 1 in 60,000 finds no slot */
+	BOUND_FEW = 2 * SESSIONS_FEW,    /* limits.sessions beside them: tables as full as in service, not at their bound */
 	SESSIONS_MANY = 1048576,
 };
 

@@ -132,7 +132,7 @@ static bool state_map(struct relay_process *relay)
 	struct {
 		const char *name;
 		void *at;            /* the pointer in state that is set */
-		uint32_t entry_size; /* of a table: its mask is behind the pointer */
+		uint32_t entry_size; /* of a table: their number is behind the pointer */
 	} maps[RELAY_MAPS] = {
 		{ "globals", &state->globals, 0 },
 		{ "paths", &state->paths, sizeof(struct path_entry) },
@@ -154,7 +154,7 @@ static bool state_map(struct relay_process *relay)
 		if (!memory)
 			return bench_failed("map %s: %s", maps[i].name, strerror(errno));
 		if (maps[i].entry_size)
-			*(struct table *)maps[i].at = (struct table){ memory, maps[i].entry_size, entries - 1 };
+			*(struct table *)maps[i].at = (struct table){ memory, maps[i].entry_size, entries };
 		else
 			memcpy(maps[i].at, &memory, sizeof(memory));
 	}

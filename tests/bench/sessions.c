@@ -19,7 +19,7 @@ enum {
 	ANSWER_WITHIN_MS = 500,
 	ATTEMPTS = 10,               /* of a handshake: the first packets may find no neighbour yet */
 	SETTLED_S = 12,              /* the client's first DCID is forgotten 10 s after confirmation */
-	UNFILLED_MAX = 10000,        /* 1 session in so many may find its probe sequence full (bpf/table.h) */
+	UNFILLED_MAX = 10000,        /* 1 session in so many may find its probe sequence full (userspace/state.h) */
 };
 
 bool endpoints_open(struct endpoints *endpoints, const struct lane *lane, bool direct)
@@ -103,7 +103,7 @@ bool sessions_establish(const struct endpoints *endpoints)
 /* The established session's reply entry: the listener's slot and the way to all clients are in it. */
 static bool first_reply(const struct state *state, struct reply_entry *reply)
 {
-	for (uint32_t slot = 0; slot <= state->replies.mask; slot++)
+	for (uint32_t slot = 0; slot < state->replies.slots; slot++)
 		if (entry_read(table_at(&state->replies, slot), reply, sizeof(*reply), NULL))
 			return true;
 	return bench_failed("no session is established");

@@ -17,18 +17,16 @@ static void *zeroed(size_t count, size_t size)
 
 static struct table table_new(uint32_t slots, uint32_t entry_size)
 {
-	return (struct table){ zeroed(slots, entry_size), entry_size, slots - 1 };
+	return (struct table){ zeroed(slots, entry_size), entry_size, slots };
 }
 
 void plain_state_init(struct state *state, uint32_t sessions)
 {
-	uint32_t slots = table_slots_for(sessions);
-
 	*state = (struct state){
 		.globals = zeroed(1, sizeof(struct globals)),
-		.paths = table_new(slots, sizeof(struct path_entry)),
-		.replies = table_new(slots, sizeof(struct reply_entry)),
-		.cids = table_new(2 * slots, sizeof(struct cid_entry)),
+		.paths = table_new(state_path_slots(sessions), sizeof(struct path_entry)),
+		.replies = table_new(state_path_slots(sessions), sizeof(struct reply_entry)),
+		.cids = table_new(state_cid_slots(sessions), sizeof(struct cid_entry)),
 		.endpoints = table_new(ENDPOINT_SLOTS, sizeof(struct endpoint)),
 		.sessions = zeroed(sessions, sizeof(struct session)),
 		.backends = zeroed(64, sizeof(struct backend)),
@@ -106,7 +104,7 @@ unsigned plain_count(const struct table *table)
 {
 	unsigned count = 0;
 
-	for (uint32_t slot = 0; slot <= table->mask; slot++)
+	for (uint32_t slot = 0; slot < table->slots; slot++)
 		count += entry_is_live(table_at(table, slot));
 	return count;
 }

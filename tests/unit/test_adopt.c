@@ -66,16 +66,16 @@ static unsigned overflows(const struct table *table)
 {
 	unsigned sum = 0;
 
-	for (uint32_t slot = 0; slot <= table->mask; slot++)
+	for (uint32_t slot = 0; slot < table->slots; slot++)
 		sum += ((struct entry_head *)table_at(table, slot))->overflow;
 	return sum;
 }
 
-static void all_idle_leaves_nothing(struct bench *bench)
+static void all_idle_leaves_nothing(struct bench *bench, uint32_t sessions)
 {
 	bench->f.now_s += 1000;
 	for (unsigned i = 0; i < 2; i++)
-		forwarder_housekeeping(&bench->f, 64);
+		forwarder_housekeeping(&bench->f, sessions);
 	assert_int_equal(bench->f.sessions.live, 0);
 	assert_int_equal(plain_count(&bench->state.paths), 0);
 	assert_int_equal(plain_count(&bench->state.replies), 0);
@@ -83,7 +83,7 @@ static void all_idle_leaves_nothing(struct bench *bench)
 	assert_int_equal(overflows(&bench->state.paths), 0);
 	assert_int_equal(overflows(&bench->state.replies), 0);
 	assert_int_equal(overflows(&bench->state.cids), 0);
-	assert_int_equal(bench->f.sessions.free_count, 64);
+	assert_int_equal(bench->f.sessions.free_count, sessions);
 }
 
 static void whole_tables_stay_as_they_are(void **unused)
@@ -113,7 +113,7 @@ static void whole_tables_stay_as_they_are(void **unused)
 		if (i % 3 == 0)
 			assert_to_backend(bench, B);
 	}
-	all_idle_leaves_nothing(bench);
+	all_idle_leaves_nothing(bench, 64);
 	bench_close(bench);
 }
 
@@ -124,7 +124,7 @@ static void *random_entry(struct state *state, unsigned *random)
 
 	for (;;) {
 		void *entry = which == 3 ? (void *)&state->sessions[rand_r(random) % state->session_slots] :
-			      table_at(tables[which], (uint32_t)rand_r(random) & tables[which]->mask);
+			      table_at(tables[which], (uint32_t)rand_r(random) % tables[which]->slots);
 
 		if (entry_is_live(entry))
 			return entry;
@@ -160,7 +160,7 @@ static void any_damage_is_repaired(void **unused)
 			from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, initial(datagram, "a.test", dcid));
 			assert_int_equal(bench->outputs, 1);
 		}
-		all_idle_leaves_nothing(bench);
+		all_idle_leaves_nothing(bench, 64);
 		bench_close(bench);
 	}
 }
@@ -195,6 +195,46 @@ static void owners_follow_the_number_of_workers(void **unused)
 	bench_close(bench);
 }
 
+/* As many sessions as there may be: entries stand far down their sequences, in tables of no power of two. */
+static void full_tables_are_adopted(void **unused)
+{
+	enum { SESSIONS = 192 };
+	struct bench *bench = bench_open(SESSIONS);
+	uint8_t datagram[1500];
+	char client[16], dcid[17], cid[17];
+	unsigned beyond_first_pair = 0;
+
+	(void)unused;
+	assert_int_equal(bench->state.paths.slots, 352);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		names(i, dcid, cid);
+		snprintf(client, sizeof(client), "192.0.2.%u", i);
+		connect_to(bench, client, 1, "a.test", dcid, cid);
+	}
+	for (uint32_t slot = 0; slot < bench->state.paths.slots; slot++) {
+		struct path_entry path;
+		struct tuple tuple;
+
+		if (!path_read(&bench->state, slot, &path))
+			continue;
+		tuple = path_tuple(&path);
+		beyond_first_pair += slot / 2 != table_slot(tuple_hash(&bench->state, &tuple), 0,
+							    bench->state.paths.slots) / 2;
+	}
+	assert_true(beyond_first_pair > 0);
+	assert_int_equal(restart(bench), SESSIONS);
+	assert_int_equal(plain_count(&bench->state.paths), SESSIONS);
+	assert_int_equal(plain_count(&bench->state.replies), SESSIONS);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		names(i, dcid, cid);
+		snprintf(client, sizeof(client), "192.0.2.%u", i);
+		from(bench, client, 1, datagram, short_header(datagram, cid, 60));
+		assert_to_backend(bench, A);
+	}
+	all_idle_leaves_nothing(bench, SESSIONS);
+	bench_close(bench);
+}
+
 /* The owner of a default entry writes it for all paths of its 4-tuple; there is no worker 3 any more. */
 static void paths_of_one_client_keep_one_owner(void **unused)
 {
@@ -205,7 +245,7 @@ static void paths_of_one_client_keep_one_owner(void **unused)
 		unsigned siblings = 0;
 		uint32_t slot;
 
-		for (slot = 0; slot <= bench->state.paths.mask; slot++) {
+		for (slot = 0; slot < bench->state.paths.slots; slot++) {
 			if (!path_read(&bench->state, slot, &path))
 				continue;
 			path.owner = 200;
@@ -215,7 +255,7 @@ static void paths_of_one_client_keep_one_owner(void **unused)
 				session_close(&bench->f.sessions, path.session);
 		}
 		assert_true(adopt_repair(&bench->state, workers) > 0);
-		for (slot = 0; slot <= bench->state.paths.mask; slot++) {
+		for (slot = 0; slot < bench->state.paths.slots; slot++) {
 			struct tuple tuple;
 
 			if (!path_read(&bench->state, slot, &path))
@@ -268,7 +308,7 @@ static void move_cut_short_is_finished(void **unused)
 		assert_int_equal(relay_port(bench), port);
 		from_server(bench, A, port, datagram, short_header(datagram, "", 60));
 		assert_to_client(bench, "192.0.2.1", stores == 1 ? 1 : 7);
-		all_idle_leaves_nothing(bench);
+		all_idle_leaves_nothing(bench, 64);
 		bench_close(bench);
 	}
 }
@@ -320,6 +360,7 @@ int main(void)
 		cmocka_unit_test(whole_tables_stay_as_they_are),
 		cmocka_unit_test(any_damage_is_repaired),
 		cmocka_unit_test(move_cut_short_is_finished),
+		cmocka_unit_test(full_tables_are_adopted),
 		cmocka_unit_test(backends_in_the_making),
 		cmocka_unit_test(counters_survive_and_gauges_do_not),
 		cmocka_unit_test(owners_follow_the_number_of_workers),

@@ -43,20 +43,25 @@ static void entry_being_written_is_busy(void **unused)
 
 static void probe_sequence_has_no_slot_twice(void **unused)
 {
+	static const uint32_t sizes[] = { 32, 96, 224, ENDPOINT_SLOTS, 1750016, 3250016, 13631488 };
+
 	(void)unused;
-	for (uint64_t hash = 1; hash < 1ull << 60; hash = hash * 3 + 12345) {
-		bool seen[64] = { false };
+	for (unsigned size = 0; size < sizeof(sizes) / sizeof(sizes[0]); size++) {
+		for (uint64_t hash = 1; hash < 1ull << 60; hash = hash * 3 + 12345) {
+			uint32_t seen[PROBES_MAX];
 
-		for (uint32_t i = 0; i < PROBES_MAX; i++) {
-			uint32_t slot = table_slot(hash, i, 63);
-
-			assert_false(seen[slot]);
-			seen[slot] = true;
+			for (uint32_t i = 0; i < PROBES_MAX; i++) {
+				seen[i] = table_slot(hash, i, sizes[size]);
+				assert_true(seen[i] < sizes[size]);
+				for (uint32_t before = 0; before < i; before++)
+					assert_int_not_equal(seen[before], seen[i]);
+			}
+			assert_int_equal(seen[0] / 2, seen[1] / 2);
 		}
 	}
 }
 
-/* All keys in one sequence: the 17th finds no slot; removing gives slots and overflow counts back. */
+/* All keys in one sequence: the one after PROBES_MAX finds no slot; removing gives slots and overflow counts back. */
 static void full_sequence_refuses_and_recovers(void **unused)
 {
 	struct state state;
@@ -74,7 +79,7 @@ static void full_sequence_refuses_and_recovers(void **unused)
 	assert_int_equal(table_claim(&state.cids, hash), SLOT_NONE);
 	for (int i = 0; i < PROBES_MAX; i++)
 		table_remove(&state.cids, slots[i], hash);
-	for (uint32_t slot = 0; slot <= state.cids.mask; slot++) {
+	for (uint32_t slot = 0; slot < state.cids.slots; slot++) {
 		struct entry_head *head = table_at(&state.cids, slot);
 
 		assert_int_equal(head->overflow, 0);
@@ -115,7 +120,7 @@ static void saturated_overflow_count_sticks(void **unused)
 	(void)unused;
 	plain_state_init(&state, 64);
 	entry_write(table_at(&state.cids, table_claim(&state.cids, hash)), &entry, sizeof(entry));
-	head = table_at(&state.cids, table_slot(hash, 0, state.cids.mask));
+	head = table_at(&state.cids, table_slot(hash, 0, state.cids.slots));
 	head->overflow = UINT8_MAX;
 	second = table_claim(&state.cids, hash);
 	assert_int_equal(head->overflow, UINT8_MAX);
@@ -124,13 +129,70 @@ static void saturated_overflow_count_sticks(void **unused)
 	plain_state_end(&state);
 }
 
-static void table_slots_are_twice_the_bound(void **unused)
+static void tables_follow_the_bound(void **unused)
 {
 	(void)unused;
-	assert_int_equal(table_slots_for(64), 128);
-	assert_int_equal(table_slots_for(65), 256);
-	assert_int_equal(table_slots_for(1048576), 2097152);
-	assert_int_equal(table_slots_for(1), 2);
+	assert_int_equal(state_path_slots(1), 32);
+	assert_int_equal(state_path_slots(64), 128);
+	assert_int_equal(state_path_slots(1000000), 1750016);
+	assert_int_equal(state_cid_slots(64), 224);
+	assert_int_equal(state_cid_slots(1000000), 3250016);
+	assert_int_equal(state_cid_slots(4194304), 13631488);
+}
+
+/* --- how many keys find no slot --------------------------------------------------------------------- */
+
+/* splitmix64 (Steele, Lea and Flood, 2014): as even as the tables' hash, and the same in each run. */
+static uint64_t next_hash(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+/* The number of the first free probe; PROBES_MAX: none. */
+static uint32_t first_free(const uint8_t *taken, uint32_t slots, uint64_t hash)
+{
+	uint32_t i = 0;
+
+	while (i < PROBES_MAX && taken[table_slot(hash, i, slots)])
+		i++;
+	return i;
+}
+
+/* Fills a table of so many slots, then sees how many more of KEYS keys would find none. */
+static void assert_refusals(uint32_t slots, uint32_t entries, unsigned refusals_max)
+{
+	enum { KEYS = 4000000 };
+	uint8_t *taken = calloc(slots, 1);
+	unsigned refusals = 0;
+	uint64_t state = 1;
+
+	assert_non_null(taken);
+	for (uint32_t n = 0; n < entries; n++) {
+		uint64_t hash = next_hash(&state);
+		uint32_t i = first_free(taken, slots, hash);
+
+		assert_int_not_equal(i, PROBES_MAX);
+		taken[table_slot(hash, i, slots)] = 1;
+	}
+	for (uint32_t n = 0; n < KEYS; n++)
+		refusals += first_free(taken, slots, next_hash(&state)) == PROBES_MAX;
+	print_message("%u entries in %u slots: %u of %u more find none\n", entries, slots, refusals, KEYS);
+	assert_in_range(refusals, 0, refusals_max);
+	free(taken);
+}
+
+/* What state.h says of limits.sessions: 1 path and 2 CIDs a session; and of a sequence that were not even: many more. */
+static void hardly_a_key_finds_no_slot_at_the_bound(void **unused)
+{
+	enum { SESSIONS = 65536 };
+
+	(void)unused;
+	assert_refusals(state_path_slots(SESSIONS), SESSIONS, 5);
+	assert_refusals(state_cid_slots(SESSIONS), 2 * SESSIONS, 30);
 }
 
 /* --- torn reads: one writer, one reader, entries whose words must all agree ---------------------- */
@@ -377,7 +439,8 @@ int main(void)
 		cmocka_unit_test(full_sequence_refuses_and_recovers),
 		cmocka_unit_test(look_up_goes_on_behind_a_freed_slot),
 		cmocka_unit_test(saturated_overflow_count_sticks),
-		cmocka_unit_test(table_slots_are_twice_the_bound),
+		cmocka_unit_test(tables_follow_the_bound),
+		cmocka_unit_test(hardly_a_key_finds_no_slot_at_the_bound),
 		cmocka_unit_test(no_reader_sees_half_an_entry),
 		cmocka_unit_test(path_is_found_from_both_sides),
 		cmocka_unit_test(several_backends_of_one_tuple),

@@ -180,7 +180,7 @@ static void listener4_is_udp(struct scene *s)
 	listener4_entry(s)->kind = ENDPOINT_UDP;
 }
 
-/* The entry moves to the last probe of its sequence, behind 15 others. */
+/* The entry moves to the last probe of its sequence, behind all others. */
 static void listener4_crowded(struct scene *s)
 {
 	struct endpoint endpoint = *listener4_entry(s);
@@ -386,7 +386,7 @@ static const struct row rows[] = {
 	{ "as many extension headers as we walk",
 	  .in = { .flow = FROM_BACKEND2, .extensions = SIX_EXTENSIONS, .first_extension = 60 },
 	  .expect = SENDS(TO_CLIENT, XDP_TX, AS_LISTENER6) },
-	{ "listener behind 15 others", listener4_crowded, .in = { .flow = FROM_CLIENT4, .cid = CID_A },
+	{ "listener at the last probe", listener4_crowded, .in = { .flow = FROM_CLIENT4, .cid = CID_A },
 	  .expect = SENDS(TO_BACKEND, XDP_REDIRECT, AS_RELAY4) },
 };
 

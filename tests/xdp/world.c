@@ -58,7 +58,7 @@ static void *map_memory(const struct bpf_map *map)
 
 static struct table table_of(const struct bpf_map *map)
 {
-	return (struct table){ map_memory(map), bpf_map__value_size(map), bpf_map__max_entries(map) - 1 };
+	return (struct table){ map_memory(map), bpf_map__value_size(map), bpf_map__max_entries(map) };
 }
 
 static void map_set(const struct bpf_map *map, uint32_t key, uint32_t value)
@@ -84,9 +84,9 @@ static void program_load(struct world *world, uint32_t session_slots)
 
 	if (!skeleton)
 		die("skeleton");
-	skeleton->rodata->path_mask = world->path_slots - 1;
-	skeleton->rodata->reply_mask = world->path_slots - 1;
-	skeleton->rodata->cid_mask = world->path_slots - 1;
+	skeleton->rodata->path_slots = world->path_slots;
+	skeleton->rodata->reply_slots = world->path_slots;
+	skeleton->rodata->cid_slots = world->path_slots;
 	memcpy((void *)&skeleton->rodata->hash_key, &KEY, sizeof(KEY));
 	skeleton->rodata->frame_len_max = WORLD_FRAME_LEN_MAX;
 	bpf_map__set_max_entries(skeleton->maps.paths, world->path_slots);
@@ -276,8 +276,9 @@ void world_crowd(struct table *table, uint64_t hash, unsigned n)
 	uint8_t nobody[sizeof(struct session)];
 
 	memset(nobody, 0xee, sizeof(nobody));
-	while (n-- > 0)
-		table_put(table, hash, nobody);
+	for (uint32_t i = 0; i < n; i++)
+		if (!entry_is_live(table_at(table, table_slot(hash, i, table->slots))))
+			table_put(table, hash, nobody);
 }
 
 struct counters world_counters(const struct world *world)

@@ -55,7 +55,7 @@ struct reply_entry *world_reply(struct world *world, const struct reply_entry *r
 struct cid_entry *world_cid(struct world *world, const char *cid, enum cid_kind kind, uint32_t session);
 void world_session(struct world *world, uint32_t slot, uint32_t backend);
 
-/* Takes n slots of a probe sequence with live entries of nobody. */
+/* Fills what is free of the first n slots of a probe sequence with live entries of nobody. */
 void world_crowd(struct table *table, uint64_t hash, unsigned n);
 
 struct run {
