@@ -164,6 +164,7 @@ enum {
 	SESSION_CID_EMPTY = 1 << 2,    /* the backend chose a zero-length CID */
 	SESSION_PINNED = 1 << 3,       /* migration: pinned */
 	SESSION_ORIGINAL = 1 << 4,     /* cids[0] is still the CID_ORIGINAL entry */
+	SESSION_TOKEN = 1 << 5,        /* an Initial of the client carried a token */
 	SESSION_FOREIGN = 1 << 6,      /* its handshake was elsewhere: QUIC-LB named the backend */
 };
 
@@ -192,7 +193,7 @@ struct session {
 	__u8 wrong_guesses;            /* of a CID below 8 bytes, before confirmation */
 	__u8 mover_packets;            /* in a row from `mover`, up to what a move takes */
 	__u8 unused;
-	__u64 candidate;               /* hash of the CID reported last that may become an alias */
+	__u64 candidate;               /* hash of the unknown CID used last; confirmed: it may become an alias */
 	__u32 paths[SESSION_PATHS_MAX];/* slots in paths; paths[0] is the session's home */
 	__u32 cids[SESSION_CIDS_MAX];  /* slots in cids, oldest first */
 	__u32 older;                   /* next older session with the same home, SLOT_NONE at the end */

@@ -49,8 +49,9 @@ static void release_held(struct forwarder *f, const struct flight *flight, uint3
 			forwarder_drop(f, &frame, DROP_TRUNCATED);
 			continue;
 		}
+		a.payload = packet_payload(&a.packet);
 		a.len = a.packet.payload_len_bytes;
-		forwarder_to_session(f, &a, session_slot, false);
+		forwarder_to_session(f, &a, session_slot);
 	}
 }
 
@@ -214,7 +215,7 @@ static void decide(struct forwarder *f, struct arrival *a, struct flight *flight
 		release_held(f, flight, slot);
 		flight_close(&f->flights, flight);
 	}
-	forwarder_to_session(f, a, slot, false);
+	forwarder_to_session(f, a, slot);
 }
 
 bool first_flight_continue(struct forwarder *f, struct arrival *a, const struct quic_long *packet)

@@ -56,8 +56,7 @@ static bool rate_take(struct forwarder *f)
 	return true;
 }
 
-static void open_session(struct forwarder *f, struct arrival *a, uint32_t backend, const struct quic_cid *dcid,
-			 bool is_short)
+static void open_session(struct forwarder *f, struct arrival *a, uint32_t backend, const struct quic_cid *dcid)
 {
 	const struct destination to = { .backend = backend };
 	enum session_verdict verdict;
@@ -78,7 +77,7 @@ static void open_session(struct forwarder *f, struct arrival *a, uint32_t backen
 	} else {
 		f->counters->events[EVENT_QUIC_LB_OPENED]++;
 		session_adopt_cid(&f->sessions, slot, dcid);
-		forwarder_to_session(f, a, slot, is_short);
+		forwarder_to_session(f, a, slot);
 	}
 }
 
@@ -90,12 +89,12 @@ static void forward(struct forwarder *f, struct arrival *a, uint32_t backend, co
 	uint32_t slot;
 
 	if (!path_find_backend(f->state, &a->tuple, backend, &slot, &path)) {
-		open_session(f, a, backend, dcid, is_short);
+		open_session(f, a, backend, dcid);
 		return;
 	}
 	if (is_short)
 		session_offer_alias(&f->sessions, path.session, dcid);
-	forwarder_account(f, path.session, a->len, is_short);
+	forwarder_account(f, path.session, a);
 	forwarder_to_backend(f, a, slot, &path);
 }
 

@@ -237,19 +237,24 @@ bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_
 	return forwarder_send(f, a, &rewrite, TO_CLIENT, reply->path);
 }
 
-void forwarder_account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short)
+void forwarder_account(struct forwarder *f, uint32_t session_slot, const struct arrival *a)
 {
 	struct session session;
+	struct quic_long packet;
+	enum quic_verdict verdict;
 
 	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
 		return;
-	session.client_bytes += (uint32_t)len;
-	if (is_short)
+	session.client_bytes += (uint32_t)a->len;
+	verdict = quic_parse(&packet, a->payload, a->len);
+	if (verdict == QUIC_SHORT)
 		session.flags |= SESSION_CLIENT_SHORT;
+	else if (verdict == QUIC_LONG && packet.type == QUIC_INITIAL && packet.token_len > 0)
+		session.flags |= SESSION_TOKEN;
 	session_write(&f->sessions, session_slot, &session);
 }
 
-void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t session_slot, bool is_short)
+void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t session_slot)
 {
 	struct path_entry path;
 	struct session session;
@@ -258,7 +263,7 @@ void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t sessi
 		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
 		return;
 	}
-	forwarder_account(f, session_slot, a->len, is_short);
+	forwarder_account(f, session_slot, a);
 	forwarder_to_backend(f, a, session.paths[0], &path);
 }
 

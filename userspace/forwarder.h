@@ -181,10 +181,13 @@ bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_
 			 const struct reply_entry *reply);
 
 /* Sends a frame in hand, the client's, along a session's home path. */
-void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t session_slot, bool is_short);
+void forwarder_to_session(struct forwarder *f, struct arrival *a, uint32_t session_slot);
 
-/* Unconfirmed sessions: what the client sent is what it may be sent three times (RFC 9000 s8.1). */
-void forwarder_account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short);
+/*
+ * A datagram from the client of a session: as long as that is unconfirmed, of what kind, and how much it sent, which
+ * is what it may be sent three times (RFC 9000 s8.1).
+ */
+void forwarder_account(struct forwarder *f, uint32_t session_slot, const struct arrival *a);
 
 /* The worker that a 4-tuple without a path belongs to. */
 uint32_t forwarder_tuple_owner(const struct forwarder *f, const struct tuple *tuple);
