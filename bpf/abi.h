@@ -162,6 +162,7 @@ enum {
 	SESSION_CONFIRMED = 1 << 0,
 	SESSION_CLIENT_SHORT = 1 << 1, /* the client has sent a short header */
 	SESSION_CID_EMPTY = 1 << 2,    /* the backend chose a zero-length CID */
+	SESSION_TOKEN = 1 << 3,        /* an Initial of the client carried a token */
 	SESSION_ORIGINAL = 1 << 4,     /* cids[0] is still the CID_ORIGINAL entry */
 };
 
@@ -181,7 +182,7 @@ struct session {
 	__u8 path_count;
 	__u8 wrong_guesses;            /* of a CID below 8 bytes, before confirmation */
 	__u16 unused;
-	__u64 candidate;               /* hash of the CID reported last that may become an alias */
+	__u64 candidate;               /* hash of the unknown CID used last; confirmed: it may become an alias */
 	__u32 paths[SESSION_PATHS_MAX];/* slots in paths; paths[0] is the session's home */
 	__u32 cids[SESSION_CIDS_MAX];  /* slots in cids, oldest first */
 	__u32 older;                   /* next older session with the same home, SLOT_NONE at the end */

@@ -28,17 +28,6 @@ static bool verdict_ends_flight(enum hello_verdict verdict)
 	return verdict == HELLO_BAD_CRYPTO || verdict == HELLO_BAD_CLIENT_HELLO;
 }
 
-/* The client's first bytes on a session that has just been opened. */
-static void account_client(struct forwarder *f, uint32_t session_slot, size_t len)
-{
-	struct session session;
-
-	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
-		return;
-	session.client_bytes += (uint32_t)len;
-	session_write(&f->sessions, session_slot, &session);
-}
-
 static void send_on(struct forwarder *f, struct arrival *a, uint32_t session_slot)
 {
 	struct path_entry path;
@@ -48,7 +37,7 @@ static void send_on(struct forwarder *f, struct arrival *a, uint32_t session_slo
 		forwarder_drop(f, a->frame, DROP_ENTRY_BUSY);
 		return;
 	}
-	account_client(f, session_slot, a->len);
+	forwarder_account(f, session_slot, a);
 	forwarder_to_backend(f, a, session.paths[0], &path);
 }
 
@@ -73,6 +62,7 @@ static void release_held(struct forwarder *f, const struct flight *flight, uint3
 			forwarder_drop(f, &frame, DROP_TRUNCATED);
 			continue;
 		}
+		a.payload = packet_payload(&a.packet);
 		a.len = a.packet.payload_len_bytes;
 		send_on(f, &a, session_slot);
 	}

@@ -179,6 +179,23 @@ enum nexthop_verdict forwarder_nexthop(struct forwarder *f, const struct addr *c
 	return verdict;
 }
 
+void forwarder_account(struct forwarder *f, uint32_t session_slot, const struct arrival *a)
+{
+	struct session session;
+	struct quic_long packet;
+	enum quic_verdict verdict;
+
+	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
+		return;
+	session.client_bytes += (uint32_t)a->len;
+	verdict = quic_parse(&packet, a->payload, a->len);
+	if (verdict == QUIC_SHORT)
+		session.flags |= SESSION_CLIENT_SHORT;
+	else if (verdict == QUIC_LONG && packet.type == QUIC_INITIAL && packet.token_len > 0)
+		session.flags |= SESSION_TOKEN;
+	session_write(&f->sessions, session_slot, &session);
+}
+
 uint32_t forwarder_scid_hash(const struct forwarder *f, const struct quic_cid *cid)
 {
 	return (uint32_t)cid_hash(&f->state->hash_key, cid->bytes, cid->len, 0) | 1;

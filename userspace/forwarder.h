@@ -158,6 +158,9 @@ bool forwarder_to_client(struct forwarder *f, struct arrival *a, uint32_t reply_
 /* The way to a client, asked for if it is not known. */
 enum nexthop_verdict forwarder_nexthop(struct forwarder *f, const struct addr *client, uint16_t *slot);
 
+/* A datagram from the client of a session: as long as that is unconfirmed, how much it sent, and of what kind. */
+void forwarder_account(struct forwarder *f, uint32_t session_slot, const struct arrival *a);
+
 /* Hash of a CID, for session.client_scid; never 0. */
 uint32_t forwarder_scid_hash(const struct forwarder *f, const struct quic_cid *cid);
 

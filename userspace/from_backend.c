@@ -47,6 +47,18 @@ static void learn(struct forwarder *f, uint32_t session, const struct quic_long 
 }
 
 /*
+ * A client that showed no token: its backend keeps the limit by itself until
+ * the handshake has proved the address. That it sends more is our proof too,
+ * for a client that never uses the CID we saw: quic-go's takes up at once one
+ * that came in 0.5-RTT. Not before a short header of the client, which the end
+ * of a handshake brings: a backend that keeps no limit gains nothing sooner.
+ */
+static bool validated_by_backend(const struct session *session)
+{
+	return (session->flags & (SESSION_TOKEN | SESSION_CLIENT_SHORT)) == SESSION_CLIENT_SHORT;
+}
+
+/*
  * RFC 9000 s8.1, for those who cannot: all clients share our address, so the
  * backend's tokens prove nothing, and what a spoofed client gets is on us. That
  * the path is confirmed frees short headers alone: it may be by another session,
@@ -64,8 +76,12 @@ static bool may_amplify(struct forwarder *f, const struct path_entry *path, uint
 		session_confirm(&f->sessions, session_slot, f->now_s);
 		return true;
 	}
-	if (session.sent_bytes + (uint64_t)len > 3ull * session.client_bytes)
-		return false;
+	if (session.sent_bytes + (uint64_t)len > 3ull * session.client_bytes) {
+		if (!validated_by_backend(&session))
+			return false;
+		session_confirm(&f->sessions, session_slot, f->now_s);
+		return true;
+	}
 	session.sent_bytes += (uint32_t)len;
 	session_write(&f->sessions, session_slot, &session);
 	return true;

@@ -56,19 +56,6 @@ static bool session_on_tuple(void *context, uint32_t session_slot)
 	       has_path(&session, on->path_slot);
 }
 
-/* Unconfirmed sessions: what the client sent is what it may be sent three times (RFC 9000 s8.1). */
-static void account(struct forwarder *f, uint32_t session_slot, size_t len, bool is_short)
-{
-	struct session session;
-
-	if (!session_read(f->state, session_slot, &session) || session.flags & SESSION_CONFIRMED)
-		return;
-	session.client_bytes += (uint32_t)len;
-	if (is_short)
-		session.flags |= SESSION_CLIENT_SHORT;
-	session_write(&f->sessions, session_slot, &session);
-}
-
 /*
  * A migrated path: its backend has answered there, and the client is still
  * there to send. From now on the kernel may forward.
@@ -87,23 +74,28 @@ static void confirm_migrated(struct forwarder *f, uint32_t path_slot, const stru
 
 /*
  * A DCID below 8 bytes that is no session's of this 4-tuple may be a guess at
- * one that the backend chose: it counts against all that could be meant.
+ * one that the backend chose: it counts against all that could be meant. Once
+ * if it is used again: a client that took up a CID issued in 0.5-RTT goes on
+ * with it, and whoever repeats a wrong guess has gained nothing.
  */
-static void guess_count(struct forwarder *f, const struct tuple *tuple, size_t dcid_len)
+static void guess_count(struct forwarder *f, const struct tuple *tuple, const struct quic_cid *dcid)
 {
+	uint64_t guess = cid_hash(&f->state->hash_key, dcid->bytes, dcid->len, 0);
 	struct path_entry path;
 	struct session session;
 	uint32_t slot;
 
-	if (dcid_len == 0 || dcid_len >= QUIC_ORIGINAL_DCID_MIN)
+	if (dcid->len == 0 || dcid->len >= QUIC_ORIGINAL_DCID_MIN)
 		return;
 	for (unsigned ordinal = 0; ordinal <= PATH_SIBLINGS_MAX; ordinal++) {
 		if (!path_find_ordinal(f->state, tuple, ordinal, &slot, &path) || path.flags & PATH_CONFIRMED)
 			continue;
 		slot = path.session;
 		for (unsigned i = 0; i < SESSIONS_PER_PATH && session_read(f->state, slot, &session); i++) {
-			if (!(session.flags & SESSION_CONFIRMED) && session.wrong_guesses < WRONG_GUESSES_MAX) {
+			if (!(session.flags & SESSION_CONFIRMED) && session.candidate != guess &&
+			    session.wrong_guesses < WRONG_GUESSES_MAX) {
 				session.wrong_guesses++;
+				session.candidate = guess;
 				session_write(&f->sessions, slot, &session);
 			}
 			slot = session.older;
@@ -133,7 +125,7 @@ static void forward_known(struct forwarder *f, struct arrival *a, uint32_t sessi
 		forwarder_hand_over(f, a->frame, path->owner);
 		return;
 	}
-	account(f, session_slot, a->len, is_short);
+	forwarder_account(f, session_slot, a);
 	if (exact && session_read(f->state, session_slot, &session) && !is_guessed(&session))
 		session_confirm(&f->sessions, session_slot, f->now_s);
 	if (session_read(f->state, session_slot, &session))
@@ -194,7 +186,7 @@ static void forward_unknown_cid(struct forwarder *f, struct arrival *a, const st
 		forwarder_drop(f, a->frame, DROP_UNKNOWN_CID);
 		return;
 	}
-	guess_count(f, &a->tuple, dcid->len);
+	guess_count(f, &a->tuple, dcid);
 	if (is_short)
 		session_offer_alias(&f->sessions, path->session, dcid);
 	forward_known(f, a, path->session, client->slot, path, false, is_short);
@@ -246,12 +238,14 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 		if (path_find_ordinal(f->state, &a->tuple, ordinal, &slot, &path))
 			fitting_try(f, slot, &path, a->len, &fitting);
 	if (fitting.count != 1) {
-		guess_count(f, &a->tuple, 1);
+		/* Its length is not known: as long as a guess can be. */
+		dcid = quic_cid_make(a->payload + 1, QUIC_ORIGINAL_DCID_MIN - 1);
+		guess_count(f, &a->tuple, &dcid);
 		forwarder_drop(f, a->frame, DROP_AMBIGUOUS_4TUPLE);
 		return;
 	}
 	dcid = quic_cid_make(a->payload + 1, fitting.cid_len);
-	guess_count(f, &a->tuple, dcid.len);
+	guess_count(f, &a->tuple, &dcid);
 	session_offer_alias(&f->sessions, fitting.session, &dcid);
 	forward_known(f, a, fitting.session, fitting.path_slot, &fitting.path, false, true);
 }
@@ -385,14 +379,19 @@ static void client_long(struct forwarder *f, struct arrival *a, const struct cli
 	}
 	if (first_flight_continue(f, a, packet))
 		return;
-	/* A zero-length DCID, or a handshake with a CID that we missed: the only session it can be. */
+	/*
+	 * A zero-length DCID, or a handshake with a CID that we missed: the only
+	 * session it can be. quic-go's client takes up a CID that came in 0.5-RTT
+	 * even for its Initials; below 8 bytes they can open nothing.
+	 */
 	if (client->known && !client->path.siblings &&
-	    (packet->dcid.len == 0 || packet->type == QUIC_HANDSHAKE)) {
+	    (packet->dcid.len == 0 || packet->type == QUIC_HANDSHAKE ||
+	     (packet->type == QUIC_INITIAL && packet->dcid.len < QUIC_ORIGINAL_DCID_MIN))) {
 		forward_unknown_cid(f, a, client, &packet->dcid, false);
 		return;
 	}
 	if (client->known)
-		guess_count(f, &a->tuple, packet->dcid.len);
+		guess_count(f, &a->tuple, &packet->dcid);
 	if (packet->type == QUIC_INITIAL)
 		first_flight(f, a, packet);
 	else if (packet->type == QUIC_OTHER_VERSION)

@@ -105,8 +105,10 @@ static void guessed_short_cid_confirms_nothing(void **unused)
 		from_server(bench, A, relay_port(bench), datagram,
 			    opaque(datagram, QUIC_INITIAL, "", "a1a2a3a4", 1200));
 		for (unsigned guess = 0; guess <= WRONG_GUESSES_MAX; guess++) {
-			const char *cid = guess < WRONG_GUESSES_MAX ? "01020304" : "a1a2a3a4";
+			char cid[9] = "a1a2a3a4";
 
+			if (guess < WRONG_GUESSES_MAX)
+				snprintf(cid, sizeof(cid), "0102030%x", guess);
 			if (rows[i].kind < 0)
 				short_header(datagram, cid, 60);
 			else

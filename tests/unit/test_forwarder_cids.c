@@ -15,6 +15,24 @@
 
 #include "tests/lib/forwarder_bench.h"
 
+/* quic-go's client, while its handshake is not over, takes up a CID that came in 0.5-RTT, and stays with it. */
+static void new_short_cid_in_the_handshake_reaches_the_only_session(void **unused)
+{
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, initial(datagram, "a.test", "a001020304050607"));
+	from_server(bench, A, relay_port(bench), datagram, opaque(datagram, QUIC_INITIAL, "", "a1a2a3a4", 1200));
+	from(bench, "192.0.2.1", CLIENT_PORT, datagram, opaque(datagram, QUIC_INITIAL, "a5a6a7a8", "", 1200));
+	assert_to_backend(bench, A);
+	for (unsigned i = 0; i < 2 * WRONG_GUESSES_MAX; i++) {
+		from(bench, "192.0.2.1", CLIENT_PORT, datagram, short_header(datagram, "a5a6a7a8", 60));
+		assert_to_backend(bench, A);
+	}
+	bench_close(bench);
+}
+
 /* quinn and quic-go open connections to several names from one socket. */
 static void two_connections_of_one_socket_go_to_two_backends(void **unused)
 {
@@ -248,6 +266,7 @@ static void backend_may_only_speak_for_its_own_sessions(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(new_short_cid_in_the_handshake_reaches_the_only_session),
 		cmocka_unit_test(two_connections_of_one_socket_go_to_two_backends),
 		cmocka_unit_test(unknown_cid_of_two_sessions_goes_to_the_one_without_alias),
 		cmocka_unit_test(second_connections_of_one_socket_learn_aliases),
