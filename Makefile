@@ -3,6 +3,7 @@
 #   make            builds sluice-relay, sluice-control, sluice-inspect and the XDP program
 #   make check      every test: units, the same under sanitizers, XDP program, end to end
 #   make demo       two real QUIC servers behind the relay, a real client, in network namespaces
+#   make interop    current QUIC stacks with each other through the relay; fetches them (docs/interop.md)
 #   make fuzz       each fuzz target for FUZZ_SECONDS under libFuzzer
 #   make install    to $(DESTDIR)$(PREFIX)
 
@@ -122,12 +123,19 @@ demo:
 	scripts/deps.sh demo
 	$(MAKE) run-demo
 
-.PHONY: run-check run-demo
+# Apart from the tests: these peers come from their own registries. No other target needs it.
+interop:
+	scripts/deps.sh interop
+	$(MAKE) run-interop
+
+.PHONY: interop run-check run-demo run-interop
 run-check: all
 	scripts/check.sh
 
 run-demo: all
 	scripts/demo.sh
+run-interop: all
+	tests/interop/run.sh
 
 check-unit: tests
 	scripts/check.sh unit

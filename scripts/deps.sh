@@ -8,6 +8,7 @@
 #   scripts/deps.sh run        what running a relay and its testbed needs
 #   scripts/deps.sh demo       build, run, and the demo's QUIC client and server
 #   scripts/deps.sh test       all of it: `make check` also needs a browser, caddy and quic-go
+#   scripts/deps.sh interop    what `make interop` can have of Debian: its Go and Rust are too old for that
 #
 # Starts no service: the packages of caddy, prometheus and redis would start their servers, so everything is
 # installed under a policy-rc.d that forbids it (an existing one is kept).
@@ -21,6 +22,7 @@ DEMO_SET="ngtcp2-client ngtcp2-server openssl"
 TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl jq python3 libclang-rt-14-dev
 	prometheus redis-server redis-tools
 	iputils-ping libngtcp2-dev libngtcp2-crypto-gnutls-dev libnghttp3-dev libgnutls28-dev nettle-dev"
+INTEROP_SET="caddy chromium python3-venv"
 
 wanted=""
 for set in "${@:-test}"; do
@@ -29,8 +31,9 @@ for set in "${@:-test}"; do
 	run) wanted+=" $RUN_SET" ;;
 	demo) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET" ;;
 	test) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET $TEST_SET" ;;
+	interop) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET $INTEROP_SET" ;;
 	*)
-		echo "deps: unknown set '$set': must be build, run, demo or test" >&2
+		echo "deps: unknown set '$set': must be build, run, demo, test or interop" >&2
 		exit 2
 		;;
 	esac
