@@ -4,6 +4,7 @@
 #   make check      every test: units, the same under sanitizers, XDP program, end to end, Debian's kernel in QEMU
 #   make demo       two real QUIC servers behind the relay, a real client, in network namespaces
 #   make bench      the relay against baselines, in network namespaces; bench-quick: in a minute
+#   make interop    current QUIC stacks with each other through the relay; fetches them (docs/interop.md)
 #   make fuzz       each fuzz target for FUZZ_SECONDS under libFuzzer
 #   make install    to $(DESTDIR)$(PREFIX)
 
@@ -150,12 +151,19 @@ bench bench-quick:
 	scripts/deps.sh bench
 	$(MAKE) run-$@
 
-.PHONY: run-check run-demo bench bench-quick run-bench run-bench-quick
+# Apart from the tests: these peers come from their own registries. No other target needs it.
+interop:
+	scripts/deps.sh interop
+	$(MAKE) run-interop
+
+.PHONY: run-check run-demo bench bench-quick run-bench run-bench-quick interop run-interop
 run-check: all
 	scripts/check.sh
 
 run-demo: all
 	scripts/demo.sh
+run-interop: all
+	tests/interop/run.sh
 
 run-bench: all $(BUILD)/sluice-bench $(BUILD)/xdp_pass.bpf.o
 	scripts/bench.sh

@@ -9,6 +9,7 @@
 #   scripts/deps.sh demo       build, run, and the demo's QUIC client and server
 #   scripts/deps.sh bench      what `make bench` needs, and gnuplot for its plots
 #   scripts/deps.sh test       all of it: `make check` also needs a browser, caddy, quic-go and QEMU
+#   scripts/deps.sh interop    what `make interop` can have of Debian: its Go and Rust are too old for that
 #
 # Starts no service: the packages of caddy, prometheus and redis would start their servers, so everything is
 # installed under a policy-rc.d that forbids it (an existing one is kept).
@@ -24,6 +25,7 @@ TEST_SET="caddy chromium golang-go golang-github-lucas-clemente-quic-go-dev curl
 	prometheus redis-server redis-tools
 	iputils-ping libngtcp2-dev libngtcp2-crypto-gnutls-dev libnghttp3-dev libgnutls28-dev nettle-dev
 	qemu-system-x86 xdp-tools busybox-static cpio"
+INTEROP_SET="caddy chromium python3-venv"
 
 wanted=""
 for set in "${@:-test}"; do
@@ -33,8 +35,9 @@ for set in "${@:-test}"; do
 	demo) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET" ;;
 	bench) wanted+=" $BUILD_SET $RUN_SET $BENCH_SET" ;;
 	test) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET $TEST_SET" ;;
+	interop) wanted+=" $BUILD_SET $RUN_SET $DEMO_SET $INTEROP_SET" ;;
 	*)
-		echo "deps: unknown set '$set': must be build, run, demo, bench or test" >&2
+		echo "deps: unknown set '$set': must be build, run, demo, bench, test or interop" >&2
 		exit 2
 		;;
 	esac

@@ -4,8 +4,7 @@
 # chromium: a browser's first flight (two datagrams, shuffled CRYPTO pieces
 # with PINGs between, zero-length connection ID) is assembled and routed, and
 # with QUIC v2 (RFC 9369) too: the servers do not know v2, so that the right
-# one's Version Negotiation must reach the browser. QUIC is forced for both
-# names: no TCP listens anywhere, so a page that loads came over QUIC.
+# one's Version Negotiation must reach the browser.
 #
 #                                              +--> relay1 -- a: gtlsserver   a.test, a6.test
 #   client: chromium --headless -- relay0 relay
@@ -16,19 +15,6 @@ need chromium
 testbed_up
 start_gtlsserver a
 start_gtlsserver b
-spki="$(spki_hash a),$(spki_hash b)"
-
-# browse OPTION... URL: the page's DOM.
-browse() {
-	mkdir -p "$WORK/chromium"
-	in_ns client timeout -k 5 60 env HOME="$WORK/chromium" DBUS_SESSION_BUS_ADDRESS=/dev/null chromium --headless \
-		--no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-sync --disable-extensions \
-		--disable-background-networking --disable-component-update --disable-default-apps \
-		--user-data-dir="$(mktemp -d "$WORK/chromium/profile.XXXXXX")" \
-		--ignore-certificate-errors-spki-list="$spki" --enable-quic \
-		--origin-to-force-quic-on=a.test:443,b.test:443,a6.test:443,b6.test:443 \
-		--virtual-time-budget=5000 --dump-dom "$@" 2>"$WORK/log/chromium"
-}
 
 shows() {
 	local url=$1 body=$2 dom

@@ -340,10 +340,11 @@ quic_lb_config() {
 	YAML
 }
 
-# start_caddy NS: Debian's caddy with HTTP/3, answering "NS.test"; /big is $WORK/NS.htdocs/big. quic-go inside: 4-byte
-# connection IDs.
+# start_caddy NS [DIRECTIVES]: Debian's caddy with HTTP/3, answering "NS.test"; /big is $WORK/NS.htdocs/big; or as the
+# directives say. quic-go inside: 4-byte connection IDs.
 start_caddy() {
 	local ns=$1
+	local directives=${2:-"root * $WORK/$ns.htdocs"$'\n'"file_server /big"$'\n'"respond / \"$ns.test"$'\n"'}
 
 	need caddy
 	cat >"$WORK/Caddyfile.$ns" <<-CADDY
@@ -357,10 +358,7 @@ start_caddy() {
 		}
 		https://$ns.test:$BACKEND_PORT, https://${ns}6.test:$BACKEND_PORT {
 			tls $WORK/$ns.pem $WORK/$ns.key
-			root * $WORK/$ns.htdocs
-			file_server /big
-			respond / "$ns.test
-		"
+			$directives
 		}
 	CADDY
 	spawn "caddy-$ns" "$ns" env HOME="$WORK" XDG_DATA_HOME="$WORK/caddy.$ns" XDG_CONFIG_HOME="$WORK/caddy.$ns" \
@@ -402,6 +400,33 @@ gtls() {
 # has_come FILE BYTES: so much of a download is there already.
 has_come() {
 	[ "$(stat -c %s "$WORK/download/$1" 2>/dev/null || echo 0)" -ge "$2" ]
+}
+
+# gtls_resumed COMMAND...: twice what calls gtls; the second time in a resumed session, and the server accepts its 0-RTT.
+gtls_resumed() {
+	local files=(--session-file="$WORK/session" --tp-file="$WORK/transport-parameters")
+
+	rm -f "$WORK/session" "$WORK/transport-parameters"
+	"$@" "${files[@]}" || return
+	"$@" "${files[@]}" || return
+	in_client_log 'pkt tx .* type=0RTT' || return
+	if grep -q 'Early data was rejected' "$WORK/log/gtlsclient"; then
+		echo "the server rejected 0-RTT"
+		return 1
+	fi
+}
+
+# browse OPTION... URL: the page's DOM, by chromium. QUIC is forced for all names: no TCP listens anywhere, so a page that
+# loads came over QUIC.
+browse() {
+	mkdir -p "$WORK/chromium"
+	in_ns client timeout -k 5 60 env HOME="$WORK/chromium" DBUS_SESSION_BUS_ADDRESS=/dev/null chromium --headless \
+		--no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-sync --disable-extensions \
+		--disable-background-networking --disable-component-update --disable-default-apps \
+		--user-data-dir="$(mktemp -d "$WORK/chromium/profile.XXXXXX")" \
+		--ignore-certificate-errors-spki-list="$(spki_hash a),$(spki_hash b)" --enable-quic \
+		--origin-to-force-quic-on=a.test:443,b.test:443,a6.test:443,b6.test:443 \
+		--virtual-time-budget=5000 --dump-dom "$@" 2>"$WORK/log/chromium"
 }
 
 # throttle NS RATE: what it sends lasts long enough to have something happen in the middle; unthrottle NS.
@@ -487,15 +512,24 @@ body_of() {
 	echo "${1:0:1}.test"
 }
 
-# target HOST: for quicgo, the name at its address, and who should answer.
-target() {
-	local address=10.83.1.1 ns=${1:0:1}
+# address_of HOST: where it is served: at the relay's address, without one at its backend's.
+address_of() {
+	local ns=${1:0:1}
 
 	case ${DIRECT:+direct}$1 in
-	direct?6.*) address="[${V6[$ns]}]" ;;
-	direct*) address=${V4[$ns]} ;;
-	?6.*) address="[fd00:83:1::1]" ;;
+	direct?6.*) echo "${V6[$ns]}" ;;
+	direct*) echo "${V4[$ns]}" ;;
+	?6.*) echo fd00:83:1::1 ;;
+	*) echo 10.83.1.1 ;;
 	esac
+}
+
+# target HOST: for quicgo, the name at its address, and who should answer.
+target() {
+	local address
+
+	address=$(address_of "$1")
+	[[ $address != *:* ]] || address="[$address]"
 	echo "$1@$address:$PORT=$(body_of "$1")"
 }
 

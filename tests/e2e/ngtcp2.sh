@@ -29,19 +29,6 @@ key_updated() {
 	answers a.test a.test --key-update=10ms --delay-stream=30ms && in_client_log 'cry key update confirmed'
 }
 
-resumed_with_0rtt() {
-	local files=(--session-file="$WORK/session" --tp-file="$WORK/transport-parameters")
-
-	rm -f "$WORK/session" "$WORK/transport-parameters"
-	answers a.test a.test "${files[@]}" || return
-	answers a.test a.test "${files[@]}" || return
-	in_client_log 'pkt tx .* type=0RTT' || return
-	if grep -q 'Early data was rejected' "$WORK/log/gtlsclient"; then
-		echo "the server rejected 0-RTT"
-		return 1
-	fi
-}
-
 download() {
 	gtls a.test /big -q && same_file "$WORK/download/big" "$WORK/a.htdocs/big"
 }
@@ -110,7 +97,7 @@ for path in kernel userspace; do
 	check "$path: b.test is backend b, through its Retry, IPv4" retried
 	check "$path: b6.test is backend b, through its Retry, IPv6" retried_v6
 	check "$path: key update" key_updated
-	check "$path: 0-RTT of a resumed session" resumed_with_0rtt
+	check "$path: 0-RTT of a resumed session" gtls_resumed answers a.test a.test
 	check "$path: the client's port changes" rebound
 	transfers_by $path
 	rebinds $path
