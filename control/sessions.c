@@ -134,33 +134,33 @@ static int by_route(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
+/* A page, in order of its routes' ids. */
+struct named {
+	struct found *found;
+	size_t count;
+};
+
+static void name_route(void *context, const struct routes_route *route)
+{
+	const struct named *named = context;
+	const struct found key = { .route = protocol_route_id(route->fqdn) };
+	struct found *at = bsearch(&key, named->found, named->count, sizeof(*at), by_route);
+
+	while (at && at > named->found && at[-1].route == key.route)
+		at--;
+	for (; at && at < named->found + named->count && at->route == key.route; at++)
+		json_object_set_new(at->json, "route", json_string(route->fqdn));
+}
+
 /* Sessions know their route by its id alone: one pass over all routes names a whole page. */
 static void name_routes(struct routes *routes, struct found *found, size_t count)
 {
-	enum { AT_ONCE = 64 };
-	struct routes_route *page = calloc(AT_ONCE, sizeof(*page));
-	char after[CONFIG_FQDN_MAX + 1] = "";
-	size_t n;
+	struct named named = { found, count };
 
-	if (!page || count == 0) {
-		free(page);
+	if (count == 0)
 		return;
-	}
 	qsort(found, count, sizeof(*found), by_route);
-	while ((n = routes_list(routes, after, page, AT_ONCE)) > 0) {
-		for (size_t i = 0; i < n; i++) {
-			const struct found key = { .route = protocol_route_id(page[i].fqdn) };
-			struct found *at = bsearch(&key, found, count, sizeof(*found), by_route);
-
-			while (at && at > found && at[-1].route == key.route)
-				at--;
-			for (; at && at < found + count && at->route == key.route; at++)
-				json_object_set_new(at->json, "route", json_string(page[i].fqdn));
-		}
-		memcpy(after, page[n - 1].fqdn, sizeof(after));
-		routes_end(page, n);
-	}
-	free(page);
+	routes_each(routes, name_route, &named);
 }
 
 /* --- listings ----------------------------------------------------------------------------------------- */

@@ -16,7 +16,6 @@
 
 enum {
 	QUEUE_MAX = 1 << 17,           /* names that wait for the main thread; beyond, a change is not shared */
-	PAGE_ROUTES = 64,
 	SETTLE_MS = 2000,
 	SETTLE_STEP_MS = 10,
 };
@@ -37,6 +36,7 @@ struct share {
 	char **told;                   /* names of the snapshot in progress, as they come */
 	size_t told_count, told_space;
 	bool told_lost;                /* no memory for one: nothing is taken for gone */
+	size_t told_gone;              /* by the snapshot's end */
 	uint64_t sent_version;         /* of the store: changes up to it have been given to redis.c */
 
 	pthread_mutex_t lock;          /* of what follows */
@@ -163,6 +163,7 @@ static void told_clear(struct share *share)
 	share->told = NULL;
 	share->told_space = 0;
 	share->told_lost = false;
+	share->told_gone = 0;
 }
 
 static void told_add(struct share *share, const char *fqdn)
@@ -221,45 +222,35 @@ static bool is_gone(const struct share *share, const struct routes_route *route)
  * A Redis that holds nothing at all has lost its data rather than its routes:
  * what was set here goes there again. Called from within redis_handle, so by way of the queue.
  */
-static void all_offer(struct share *share)
+static void offer_again(struct share *share, const struct routes_route *route)
 {
-	struct routes_route page[PAGE_ROUTES];
-	char after[CONFIG_FQDN_MAX + 1] = "";
-	size_t n;
+	if (route->origin == ROUTES_API || route->origin == ROUTES_ALLOCATED)
+		queue_push(share, route->fqdn);
+}
 
-	while ((n = routes_list(share->routes, after, page, PAGE_ROUTES)) > 0) {
-		for (size_t i = 0; i < n; i++)
-			if (page[i].origin == ROUTES_API || page[i].origin == ROUTES_ALLOCATED)
-				queue_push(share, page[i].fqdn);
-		memcpy(after, page[n - 1].fqdn, sizeof(after));
-		routes_end(page, n);
-	}
+/* Once the names of a snapshot are in order: what it says of a route by not naming it. */
+static void settle_one(void *context, const struct routes_route *route)
+{
+	struct share *share = context;
+	bool is_empty = share->told_count == 0;
+
+	if (is_empty)
+		offer_again(share, route);
+	if (share->told_lost || (is_empty ? route->origin != ROUTES_REDIS : !is_gone(share, route)))
+		return;
+	route_drop(share, route->fqdn);
+	share->told_gone++;
 }
 
 static void on_snapshot_end(void *context)
 {
 	struct share *share = context;
-	struct routes_route page[PAGE_ROUTES];
-	char after[CONFIG_FQDN_MAX + 1] = "";
-	bool is_empty = share->told_count == 0;
-	size_t n, count = share->told_count, gone = 0;
 
 	if (share->told_count)
 		qsort(share->told, share->told_count, sizeof(*share->told), by_name);
-	while (!share->told_lost && (n = routes_list(share->routes, after, page, PAGE_ROUTES)) > 0) {
-		for (size_t i = 0; i < n; i++) {
-			if (is_empty ? page[i].origin != ROUTES_REDIS : !is_gone(share, &page[i]))
-				continue;
-			route_drop(share, page[i].fqdn);
-			gone++;
-		}
-		memcpy(after, page[n - 1].fqdn, sizeof(after));
-		routes_end(page, n);
-	}
-	if (is_empty)
-		all_offer(share);
+	routes_each(share->routes, settle_one, share);
+	log_infox("redis: %zu routes loaded, %zu gone", share->told_count, share->told_gone);
 	told_clear(share);
-	log_infox("redis: %zu routes loaded, %zu gone", count, gone);
 }
 
 static void on_changed(void *context, const char *fqdn, struct route_spec *spec)
