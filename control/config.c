@@ -37,6 +37,14 @@ void config_free(struct config *config)
 
 _Static_assert(offsetof(struct config_draft, config) == 0, "the tables' offsets hold for a struct config too");
 
+bool config_section_equal(const struct config *a, const struct config *b, const char *section)
+{
+	for (unsigned i = 0; i < config_keys.key_count; i++)
+		if (strcmp(config_keys.keys[i].name, section) == 0)
+			return config_keys_equal(config_keys.keys[i].mapping, a, b);
+	return false;
+}
+
 int config_parse(const char *name, const char *text, size_t len, struct config *config, FILE *errors_to)
 {
 	struct config_draft *draft = calloc(1, sizeof(*draft));

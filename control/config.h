@@ -185,6 +185,9 @@ int config_parse(const char *name, const char *text, size_t len, struct config *
 
 void config_free(struct config *config);
 
+/* Whether both say the same in all keys of a mapping at the top, but for those that are lists: "redis". */
+bool config_section_equal(const struct config *a, const struct config *b, const char *section);
+
 /* Do both say the same in quic_lb, on whichever lines? */
 bool config_quic_lb_equal(const struct config *a, const struct config *b);
 

@@ -290,6 +290,33 @@ int config_keys_defaults(const struct config_mapping *mapping, void *base)
 	return 0;
 }
 
+static bool key_equal(const struct config_key *key, const void *a, const void *b)
+{
+	const char *left = (const char *)a + key->offset, *right = (const char *)b + key->offset;
+
+	switch (key->type) {
+	case CONFIG_KEY_BOOL:
+	case CONFIG_KEY_NUMBER:
+	case CONFIG_KEY_CHOICE:
+	case CONFIG_KEY_PARSED:
+		return memcmp(left, right, key->size) == 0;
+	case CONFIG_KEY_STRING:
+		return strcmp(*(char *const *)left, *(char *const *)right) == 0;
+	case CONFIG_KEY_MAPPING:
+		return config_keys_equal(key->mapping, a, b);
+	default:
+		return true;
+	}
+}
+
+bool config_keys_equal(const struct config_mapping *mapping, const void *a, const void *b)
+{
+	for (unsigned i = 0; i < mapping->key_count; i++)
+		if (!key_equal(&mapping->keys[i], a, b))
+			return false;
+	return true;
+}
+
 void config_keys_free(const struct config_mapping *mapping, void *base)
 {
 	for (unsigned i = 0; i < mapping->key_count; i++) {

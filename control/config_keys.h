@@ -80,6 +80,9 @@ extern const struct config_mapping config_keys; /* of the whole file */
 /* Gives every key of a mapping, and of those within it, its default. 0 or -ENOMEM. */
 int config_keys_defaults(const struct config_mapping *mapping, void *base);
 
+/* Whether two say the same in all keys of a mapping, but for those that are lists. */
+bool config_keys_equal(const struct config_mapping *mapping, const void *a, const void *b);
+
 /* Frees what a mapping's strings own; lists are their owner's. */
 void config_keys_free(const struct config_mapping *mapping, void *base);
 

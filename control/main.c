@@ -111,37 +111,15 @@ static int arguments_parse(int argc, char **argv, struct control *control)
 /* The relay names what is its own. */
 static void name_what_stays(const struct config *running, const struct config *file)
 {
-	if (running->api.port != file->api.port || strcmp(running->api.address, file->api.address) != 0 ||
-	    strcmp(running->api.token_file, file->api.token_file) != 0 ||
-	    strcmp(running->api.tls.cert, file->api.tls.cert) != 0 ||
-	    strcmp(running->api.tls.key, file->api.tls.key) != 0 ||
-	    strcmp(running->api.tls.client_ca, file->api.tls.client_ca) != 0 ||
-	    running->api.log_requests != file->api.log_requests)
-		log_warnx("reload: api changed: needs a restart");
+	static const char *const sections[] = { "api", "agones", "redis" };
+
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+		if (!config_section_equal(running, file, sections[i]))
+			log_warnx("reload: %s changed: needs a restart", sections[i]);
 	if (!config_quic_lb_equal(running, file))
 		log_warnx("reload: quic_lb changed: the relay needs a restart");
 	if (strcmp(running->relay.run_dir, file->relay.run_dir) != 0)
 		log_warnx("reload: relay.run_dir changed: needs a restart");
-	if (running->agones.enabled != file->agones.enabled || running->agones.timeout_ms != file->agones.timeout_ms ||
-	    running->agones.insecure_skip_verify != file->agones.insecure_skip_verify ||
-	    running->agones.max_allocations_per_s != file->agones.max_allocations_per_s ||
-	    running->agones.max_allocations_per_s_per_client != file->agones.max_allocations_per_s_per_client ||
-	    strcmp(running->agones.namespace, file->agones.namespace) != 0 ||
-	    strcmp(running->agones.allocator_host, file->agones.allocator_host) != 0 ||
-	    strcmp(running->agones.allocator_client_cert, file->agones.allocator_client_cert) != 0 ||
-	    strcmp(running->agones.allocator_client_key, file->agones.allocator_client_key) != 0 ||
-	    strcmp(running->agones.allocator_ca_cert, file->agones.allocator_ca_cert) != 0 ||
-	    strcmp(running->agones.port_name, file->agones.port_name) != 0)
-		log_warnx("reload: agones changed: needs a restart");
-	if (running->redis.enabled != file->redis.enabled || running->redis.db != file->redis.db ||
-	    running->redis.tls != file->redis.tls || strcmp(running->redis.address, file->redis.address) != 0 ||
-	    strcmp(running->redis.username, file->redis.username) != 0 ||
-	    strcmp(running->redis.password, file->redis.password) != 0 ||
-	    strcmp(running->redis.channel, file->redis.channel) != 0 ||
-	    strcmp(running->redis.ca_cert, file->redis.ca_cert) != 0 ||
-	    strcmp(running->redis.client_cert, file->redis.client_cert) != 0 ||
-	    strcmp(running->redis.client_key, file->redis.client_key) != 0)
-		log_warnx("reload: redis changed: needs a restart");
 }
 
 /* A file with errors changes nothing. */
