@@ -18,7 +18,7 @@ testbed_up
 echo "10.83.1.1 one.fleet.test gs-a.games.test g.slow.test" >>"/etc/netns/$TESTBED-client/hosts"
 start_gtlsserver a
 start_gtlsserver b
-head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+make_big a
 
 certify_allocator() {
 	(

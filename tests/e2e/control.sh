@@ -19,7 +19,7 @@ testbed_up
 echo "10.83.1.1 new.test put.test reload.test m9999.test x.wild.test" >>"/etc/netns/$TESTBED-client/hosts"
 start_gtlsserver a
 start_gtlsserver b
-head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+make_big a
 
 is_not_ready() {
 	expect 503 GET /readyz

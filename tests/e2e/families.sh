@@ -17,7 +17,7 @@ need gtlsclient tcpdump
 testbed_up
 start_gtlsserver a
 start_gtlsserver b -V
-head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+make_big a
 
 # crossed_config FAST_PATH: each name's backend is of the other family than the name.
 crossed_config() {

@@ -17,7 +17,7 @@ need gtlsclient tc
 need_peer lb_server
 testbed_up
 make_documents a
-head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+make_big a
 head -c 2000000 /dev/urandom >"$WORK/slow"
 
 KEY=$QUIC_LB_KEY

@@ -15,7 +15,7 @@ testbed_up
 start_gtlsserver a
 quiet_server=$spawned_pid
 start_gtlsserver b -V
-head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+make_big a
 
 retried() {
 	answers b.test b.test && in_client_log 'pkt rx .* type=Retry'

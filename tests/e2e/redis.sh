@@ -17,7 +17,7 @@ TARGET_A=${V4[a]}:$BACKEND_PORT TARGET_B=${V4[b]}:$BACKEND_PORT
 testbed_up
 start_gtlsserver a
 start_gtlsserver b
-head -c 20000000 /dev/urandom >"$WORK/a.htdocs/big"
+make_big a
 
 redis_start() {
 	mkdir -p "$WORK/redis"
