@@ -5,14 +5,8 @@
 # without its tables, and packets move to another that has never seen the
 # connection. Nothing is shared but the configuration of the connection IDs.
 #
-#                      /-- relay0 relay  relay1 ---\
-#   client: gtlsclient                              a: lb_server   a.test
-#                      \-- relay20 relay2 relay21 -/
-#
-# Both relays have the address that the client talks to; its route decides, as
-# routers do by ECMP. 16 Mbit/s: transfers last two seconds.
-export SECOND=1
-. "$(dirname "$0")/lib.sh"
+# Topology: edge.bash, with lb_server as a.test. 16 Mbit/s: transfers last two seconds.
+. "$(dirname "$0")/edge.bash"
 
 [ -z "$DIRECT" ] || skip "needs relays"
 need gtlsclient tc
@@ -21,47 +15,14 @@ testbed_up
 make_documents a
 head -c 4000000 /dev/urandom >"$WORK/a.htdocs/big"
 cp "$WORK/a.htdocs/big" "$WORK/slow"
-SECOND_INSTANCE=$TESTBED-second
-
-# begin NAME PATH [OPTION...]: a transfer of some seconds; ends by itself once it hears nothing.
-begin() {
-	local path=$2
-
-	rm -rf "$WORK/answer"
-	mkdir "$WORK/answer"
-	spawn "$1" client timeout 30 gtlsclient --no-quic-dump --no-http-dump --exit-on-all-streams-close --timeout=5s \
-		--download="$WORK/answer" "${@:3}" a.test "$PORT" "https://a.test$path"
-	transfer_pid=$spawned_pid
-}
-
-ends() {
-	local status=0
-
-	wait "$transfer_pid" || status=$?
-	echo "the client ends with status $status"
-	return $status
-}
 
 upload_arrives() {
 	local expected
 
 	expected=$(length_and_sum "$WORK/slow")
-	ends || return
+	edge_ends || return
 	echo "expected '$expected', got '$(cat "$WORK/answer/index.html")'"
 	[ "$(cat "$WORK/answer/index.html")" = "$expected" ]
-}
-
-download_arrives() {
-	ends && same_file "$WORK/answer/big" "$WORK/a.htdocs/big"
-}
-
-forwarded_more() {
-	[ $(($(forwarded kernel) + $(forwarded worker))) -gt "$1" ]
-}
-
-# A fifth of it, some 4,500 packets of both directions.
-under_way() {
-	wait_for "the transfer is under way" 10 forwarded_more $(($1 + 1000))
 }
 
 kill_relay() {
@@ -79,7 +40,7 @@ start() {
 restart_without_tables() {
 	local before=$(($(forwarded kernel) + $(forwarded worker)))
 
-	begin upload /index.html -m POST -d "$WORK/slow"
+	edge_begin upload /index.html -m POST -d "$WORK/slow"
 	under_way $before || return
 	kill_relay
 	start
@@ -91,32 +52,10 @@ restart_without_tables() {
 
 # --- the second relay
 
-second_counter() {
-	"$RELAY" --counters -n "$SECOND_INSTANCE" | awk -v name="$1" '$1 == name { print $2 }'
-}
-
-second_says() {
-	"$RELAY" --counters -n "$SECOND_INSTANCE" | awk '$2 > 0'
-}
-
-second_start() {
-	spawn second relay2 "$RELAY" -f "$WORK/config.yaml" -i relay20,relay21 -n "$SECOND_INSTANCE"
-	second_pid=$spawned_pid
-	wait_for "the second relay is ready" 15 grep -q ready "$WORK/log/second" || bail "the second relay starts"
-}
-
-to_second() {
-	in_ns client ip route add 10.83.1.1/32 via 10.83.4.1 dev cl1 src 10.83.1.2
-}
-
-back_to_first() {
-	in_ns client ip route del 10.83.1.1/32
-}
-
 upload_moves() {
 	local before=$(($(forwarded kernel) + $(forwarded worker)))
 
-	begin upload /index.html -m POST -d "$WORK/slow"
+	edge_begin upload /index.html -m POST -d "$WORK/slow"
 	under_way $before || return
 	to_second
 	upload_arrives || { second_says; return 1; }
@@ -128,7 +67,7 @@ upload_moves() {
 download_moves() {
 	local before=$(($(forwarded kernel) + $(forwarded worker)))
 
-	begin download /big
+	edge_begin download /big
 	under_way $before || return
 	to_second
 	download_arrives || { second_says; return 1; }
