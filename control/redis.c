@@ -223,6 +223,7 @@ static void failed(struct redis *redis, const char *why)
 	redis_table_end(&redis->loading);
 	redis_table_end(&redis->news);
 	redis->expected_count = 0;
+	memset(redis->expected_of, 0, sizeof(redis->expected_of));
 	redis->write_error[0] = '\0';
 	redis_writes_restart(redis);
 	redis->phase = REDIS_WAITING;
@@ -233,17 +234,17 @@ static void failed(struct redis *redis, const char *why)
 	state_changed(redis, false);
 }
 
-int redis_send(struct redis *redis, enum redis_command command, unsigned replies, struct redis_entry *entry,
-	       int argc, const char *const argv[])
+int redis_send(struct redis *redis, const struct redis_expected *expected, int argc, const char *const argv[])
 {
 	unsigned at = (redis->expected_first + redis->expected_count) % REDIS_EXPECTED_MAX;
 	int error = redis_connection_command(&redis->commands, argc, argv);
 
 	if (error)
 		return error;
-	redis->expected[at] = (struct redis_expected){ .command = command, .replies_left = replies, .entry = entry,
-						       .sent_ns = clock_now_ns() };
+	redis->expected[at] = *expected;
+	redis->expected[at].sent_ns = clock_now_ns();
 	redis->expected_count++;
+	redis->expected_of[expected->command]++;
 	return 0;
 }
 
@@ -259,6 +260,7 @@ static int connect_begin(struct redis *redis, uint64_t now_ns)
 	const char *auth[] = { "AUTH", has_user ? redis->user : redis->password, redis->password };
 	const char *select[] = { "SELECT", redis->db };
 	const char *subscribe[] = { "SUBSCRIBE", redis->channel, redis->own_channel };
+	static const struct redis_expected login = { .command = REDIS_LOGIN, .replies_left = 1 };
 	int error;
 
 	redis->phase = REDIS_CONNECTING;
@@ -271,12 +273,12 @@ static int connect_begin(struct redis *redis, uint64_t now_ns)
 		error = redis_connection_open(&redis->subscriber, redis->tls_context, redis->host, redis->port,
 					      redis->epoll_fd);
 	if (!error && !redis->subscriber_logged_in) {
-		error = redis_send(redis, REDIS_LOGIN, 1, NULL, has_user ? 3 : 2, auth);
+		error = redis_send(redis, &login, has_user ? 3 : 2, auth);
 		if (!error)
 			error = redis_connection_command(&redis->subscriber, has_user ? 3 : 2, auth);
 	}
 	if (!error)
-		error = redis_send(redis, REDIS_LOGIN, 1, NULL, 2, select);
+		error = redis_send(redis, &login, 2, select);
 	if (!error)
 		error = redis_connection_command(&redis->subscriber, 3, subscribe);
 	return error;
@@ -316,13 +318,18 @@ static int command_reply(struct redis *redis, const struct redis_reply *reply, c
 	expected->replies_left--;
 	if (expected->command == REDIS_WRITE && expected->replies_left > 0)
 		return redis_write_reply(redis, expected, reply, why);
+	if (expected->command == REDIS_SESSIONS_PUT && expected->replies_left > 0)
+		return redis_session_reply(redis, expected, reply, why);
 	done = *expected;
 	redis->expected_first = (redis->expected_first + 1) % REDIS_EXPECTED_MAX;
 	redis->expected_count--;
+	redis->expected_of[done.command]--;
 	redis->stats.commands++;
 	histogram_add(&redis->stats.latency, clock_now_ns() - done.sent_ns);
 	if (done.command == REDIS_WRITE)
 		return redis_write_reply(redis, &done, reply, why);
+	if (done.command == REDIS_SESSIONS_PUT || done.command == REDIS_SESSION_FIND)
+		return redis_session_reply(redis, &done, reply, why);
 	if (reply->type == REDIS_ERROR)
 		redis->stats.command_errors++;
 	if (done.command == REDIS_SCAN) {
@@ -417,13 +424,14 @@ static const char *overdue(const struct redis *redis, uint64_t now_ns)
 /* Pings when it is time, sends what is queued. False: failed. */
 static bool send_all(struct redis *redis, uint64_t now_ns)
 {
+	static const struct redis_expected pong = { .command = REDIS_PING, .replies_left = 1 };
 	const char *ping[] = { "PING" };
 	int error = redis_writes_send(redis);
 
 	if (!error && redis->phase == REDIS_READY && now_ns - redis->ping_ns >= PING_MS * MS_NS) {
 		redis->ping_ns = now_ns;
 		if (redis->expected_count < REDIS_EXPECTED_MAX)
-			error = redis_send(redis, REDIS_PING, 1, NULL, 1, ping);
+			error = redis_send(redis, &pong, 1, ping);
 		if (!error && redis_connection_command(&redis->subscriber, 1, ping)) {
 			failed(redis, redis->subscriber.error);
 			return false;

@@ -15,7 +15,7 @@
  * Two connections: one subscribes, one sends commands (RESP 2, Redis 5 and
  * later; no cluster: a transaction spans two keys). An ACL user needs
  * +@connection +@transaction +hset +hdel +hscan +publish +subscribe,
- * ~porter:routes:* and both channels.
+ * ~porter:routes:* and both channels; for sessions +set +mget ~sluice:cid:* too.
  *
  * Every connection begins with a full load: subscribe first, then HSCAN the
  * hashes, then whatever was published meanwhile. A name in two of them: Porter's
@@ -39,6 +39,7 @@
 
 #include "control/histogram.h"
 #include "control/routes.h"
+#include "control/session_record.h"
 #include "control/tls.h"
 
 struct redis_options {
@@ -71,6 +72,8 @@ struct redis_callbacks {
 	void (*refused)(void *context, const char *fqdn, const char *reason);
 	/* True: loaded, after the snapshot. False: it broke, or another attempt failed; reason for the log. */
 	void (*state)(void *context, bool connected, const char *reason);
+	/* Of redis_session_find: the ID's first cid_len bytes are a session's; record NULL: none are. */
+	void (*session_found)(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record);
 	void *context;
 };
 
@@ -84,6 +87,11 @@ struct redis_stats {
 	uint64_t messages;             /* published by anyone, us included */
 	uint64_t invalid;              /* entries and messages that are no routes, or one too many: skipped */
 	uint64_t writes_dropped;       /* refused by Redis, or there was no room to keep them */
+	uint64_t sessions_put;         /* connection IDs written */
+	uint64_t sessions_refused;     /* those that Redis would not take */
+	uint64_t session_finds;        /* questions answered */
+	uint64_t sessions_found;       /* of those, with a session */
+	uint64_t session_finds_refused; /* not asked, for too many were on their way or Redis was away, or refused by Redis */
 	size_t routes;                 /* held */
 	size_t writes_pending;         /* names whose write is not yet confirmed */
 	struct histogram latency;      /* of the commands answered */
@@ -110,6 +118,24 @@ void redis_handle(struct redis *redis);
  */
 int redis_set(struct redis *redis, const char *fqdn, struct route_spec *spec);
 int redis_delete(struct redis *redis, const char *fqdn);
+
+enum { REDIS_SESSIONS_PUT_MAX = 64 };
+
+/* Whether redis_sessions_put would take some now: connected, and not too many are on their way. */
+bool redis_sessions_room(const struct redis *redis);
+
+/*
+ * Writes up to REDIS_SESSIONS_PUT_MAX connection IDs, each for ttl_s seconds. What is
+ * on its way when the connection breaks may be lost.
+ */
+void redis_sessions_put(struct redis *redis, const struct session_cid *cids, unsigned count, uint32_t ttl_s);
+
+/*
+ * Which session's ID do these bytes begin with, of min_len to max_len (CID_LEN_MAX at the
+ * most)? The longest counts. Answered by session_found, or, if the connection breaks
+ * meanwhile, never. -EAGAIN: Redis is away, or too much is asked already.
+ */
+int redis_session_find(struct redis *redis, uint64_t id, const uint8_t *cid, uint8_t min_len, uint8_t max_len);
 
 void redis_stats(const struct redis *redis, struct redis_stats *stats);
 

@@ -34,7 +34,7 @@ static int scan(struct redis *redis, const char *cursor)
 	const char *words[] = { "HSCAN", redis_keys[redis->loading_hash], cursor, "COUNT", count };
 
 	snprintf(count, sizeof(count), "%d", REDIS_SCAN_COUNT);
-	return redis_send(redis, REDIS_SCAN, 1, NULL, 5, words);
+	return redis_send(redis, &(struct redis_expected){ .command = REDIS_SCAN, .replies_left = 1 }, 5, words);
 }
 
 int redis_load_begin(struct redis *redis, const char **why)

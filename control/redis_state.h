@@ -27,13 +27,19 @@ enum {
 
 enum redis_phase { REDIS_WAITING, REDIS_CONNECTING, REDIS_LOADING, REDIS_READY };
 
-enum redis_command { REDIS_LOGIN, REDIS_PING, REDIS_SCAN, REDIS_WRITE };
+enum redis_command { REDIS_LOGIN, REDIS_PING, REDIS_SCAN, REDIS_WRITE, REDIS_SESSIONS_PUT, REDIS_SESSION_FIND, REDIS_COMMANDS };
 
 /* A command whose answer is due. */
 struct redis_expected {
 	enum redis_command command;
 	unsigned replies_left;
-	struct redis_entry *entry;     /* REDIS_WRITE: of `writes` */
+	union {
+		struct redis_entry *entry; /* REDIS_WRITE: of `writes` */
+		struct {                   /* REDIS_SESSION_FIND: redis_session_find's */
+			uint64_t id;
+			uint8_t min_len, max_len;
+		} find;
+	};
 	uint64_t sent_ns;
 };
 
@@ -59,6 +65,7 @@ struct redis {
 
 	struct redis_expected expected[REDIS_EXPECTED_MAX];
 	unsigned expected_first, expected_count;
+	unsigned expected_of[REDIS_COMMANDS]; /* of those, by command */
 
 	struct redis_table held;       /* what Redis holds once our writes are there */
 	struct redis_table loading, news; /* LOADING: read so far; published meanwhile */
@@ -72,9 +79,8 @@ struct redis {
 /* redis_fd is readable at once. */
 void redis_wake(struct redis *redis);
 
-/* Sends a command, and notes that `replies` answers are due. 0, or it failed and the connection's error says why. */
-int redis_send(struct redis *redis, enum redis_command command, unsigned replies, struct redis_entry *entry,
-	       int argc, const char *const argv[]);
+/* Sends a command, and notes what answers are due. 0, or it failed and the connection's error says why. */
+int redis_send(struct redis *redis, const struct redis_expected *expected, int argc, const char *const argv[]);
 
 /* The same for a command whose answers are those of one that was noted. */
 int redis_send_more(struct redis *redis, int argc, const char *const argv[]);
@@ -98,5 +104,9 @@ int redis_write_reply(struct redis *redis, struct redis_expected *expected, cons
 		      const char **why);
 /* Whether an echo is overdue. */
 bool redis_writes_late(const struct redis *redis, uint64_t now_ns);
+
+/* redis_sessions.c: one reply; expected->replies_left: how many of that command are still to come. Errors as above. */
+int redis_session_reply(struct redis *redis, const struct redis_expected *expected, const struct redis_reply *reply,
+			const char **why);
 
 #endif

@@ -91,12 +91,14 @@ static int send_write(struct redis *redis, struct redis_entry *entry)
 	const char *multi[] = { "MULTI" }, *exec[] = { "EXEC" };
 	const char *publish[] = { "PUBLISH", redis->own_channel, ours };
 	const char *publish_porters[] = { "PUBLISH", redis->channel, porters };
+	/* MULTI, EXEC, and what is queued between them. */
+	const struct redis_expected expected = {
+		.command = REDIS_WRITE, .replies_left = 3 + REDIS_HASHES + porters_too, .entry = entry };
 	int error = -ENOMEM;
 
 	if (!ours || (porters_too && !porters) || (entry->spec && !value))
 		goto out;
-	/* MULTI, EXEC, and what is queued between them. */
-	error = redis_send(redis, REDIS_WRITE, 3 + REDIS_HASHES + porters_too, entry, 1, multi);
+	error = redis_send(redis, &expected, 1, multi);
 	if (!error)
 		error = redis_send_more(redis, 3, publish);
 	if (!error)

@@ -2,14 +2,16 @@
 /*
  * fuzz_redis: what a Redis server may send. The first byte is how many bytes
  * arrive at once (0: all); the rest are replies, whose texts are then read as
- * published messages. A message that is taken must be written and read again
- * as the same.
+ * published messages and as records of sessions. What is taken must be written
+ * and read again as the same.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/table.h"
 #include "control/redis_message.h"
 #include "control/redis_reply.h"
+#include "control/session_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,12 +38,27 @@ static void read_message(const char *text, size_t len)
 	free(again);
 }
 
+/* What was read is written so that it reads the same. */
+static void read_record(const char *text, size_t len)
+{
+	struct session_record first, second;
+	char again[SESSION_TEXT_BYTES];
+
+	if (session_record_read(text, len, &first))
+		return;
+	session_record_write(again, &first);
+	require(session_record_read(again, strlen(again), &second) == 0);
+	require(addr_equal(&first.server.addr, &second.server.addr) && first.server.port == second.server.port &&
+		first.route == second.route && first.pinned == second.pinned);
+}
+
 static void visit(const struct redis_reply *reply)
 {
 	require(reply->type == REDIS_ARRAY || reply->count == 0);
 	if (reply->text) {
 		require(reply->text[reply->len] == '\0');
 		read_message(reply->text, reply->len);
+		read_record(reply->text, reply->len);
 	}
 	for (size_t i = 0; i < reply->count; i++) {
 		require(reply->elements[i]);

@@ -193,12 +193,22 @@ static void state(void *context, bool connected, const char *reason)
 	snprintf(client->reason, sizeof(client->reason), "%s", reason);
 }
 
+static void session_found(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record)
+{
+	struct redis_client *client = context;
+
+	client->answers++;
+	client->answered_id = id;
+	client->found_len = record ? cid_len : 0;
+	client->found = record ? *record : (struct session_record){ 0 };
+}
+
 void redis_client_begin(struct redis_client *client, struct redis_world *world, const struct redis_options *options)
 {
 	struct redis_options own = options ? *options : (struct redis_options){ 0 };
 	struct redis_callbacks callbacks = { .snapshot_begin = begin, .snapshot_route = told, .snapshot_end = end,
 					     .changed = changed, .deleted = deleted, .refused = refused,
-					     .state = state, .context = client };
+					     .state = state, .session_found = session_found, .context = client };
 	char error[TLS_ERROR_BYTES];
 
 	memset(client, 0, sizeof(*client));
@@ -215,6 +225,14 @@ void redis_client_end(struct redis_client *client)
 	redis_free(client->redis);
 	redis_table_end(&client->routes);
 	memset(client, 0, sizeof(*client));
+}
+
+struct redis_stats redis_client_stats(const struct redis_client *client)
+{
+	struct redis_stats stats;
+
+	redis_stats(client->redis, &stats);
+	return stats;
 }
 
 bool redis_clients_run(struct redis_client *const clients[], unsigned count, redis_condition *holds, void *context)

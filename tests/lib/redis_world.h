@@ -24,6 +24,10 @@ struct redis_client {
 	struct redis_table routes;     /* as told */
 	unsigned snapshots, changes, deletions, refusals, failures;
 	unsigned outside;              /* routes of a snapshot that were told outside of one */
+	unsigned answers;              /* of redis_session_find; the last: */
+	uint64_t answered_id;
+	uint8_t found_len;             /* 0: nobody's */
+	struct session_record found;
 	bool in_snapshot, connected;
 	char reason[TLS_ERROR_BYTES];
 };
@@ -44,6 +48,7 @@ const char *redis_world_cli(struct redis_world *world, const char *format, ...) 
 /* options NULL: the world's socket, back-off of 20 to 200 ms. */
 void redis_client_begin(struct redis_client *client, struct redis_world *world, const struct redis_options *options);
 void redis_client_end(struct redis_client *client);
+struct redis_stats redis_client_stats(const struct redis_client *client);
 
 /* Serves the clients until the condition holds; false after 10 s. */
 typedef bool redis_condition(void *context);

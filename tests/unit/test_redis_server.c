@@ -62,17 +62,9 @@ static void porter_sets(const char *fqdn, const char *type, const char *target)
 			target);
 }
 
-static struct redis_stats stats_of(const struct redis_client *of)
-{
-	struct redis_stats stats;
-
-	redis_stats(of->redis, &stats);
-	return stats;
-}
-
 static bool nothing_pending(void *context)
 {
-	return stats_of(context).writes_pending == 0;
+	return redis_client_stats(context).writes_pending == 0;
 }
 
 static void assert_all_written(struct redis_client *of)
@@ -96,10 +88,10 @@ static void loads_both_hashes_and_skips_what_is_no_route(void **unused)
 	assert_true(redis_client_sees(&client, "*.b.test", ROUTE_AGONES, "fleet"));
 	assert_true(redis_client_sees(&client, "both.test", ROUTE_AGONES, "fleet"));
 	assert_int_equal(client.outside, 0);
-	assert_int_equal(stats_of(&client).invalid, 2);
-	assert_int_equal(stats_of(&client).routes, 3);
-	assert_true(stats_of(&client).connected && stats_of(&client).connects == 1);
-	stats = stats_of(&client);
+	assert_int_equal(redis_client_stats(&client).invalid, 2);
+	assert_int_equal(redis_client_stats(&client).routes, 3);
+	assert_true(redis_client_stats(&client).connected && redis_client_stats(&client).connects == 1);
+	stats = redis_client_stats(&client);
 	assert_true(stats.commands >= 3 && histogram_count(&stats.latency) == stats.commands);
 }
 
@@ -122,7 +114,7 @@ static void change_of_porters_arrives_at_once(void **unused)
 	assert_true(redis_client_sees(&client, "last.test", ROUTE_SIMPLE, "10.0.0.2:7"));
 	assert_true(redis_client_sees(&client, "p.test", ROUTE_AGONES, "fleet"));
 	assert_int_equal(client.changes, 3);
-	assert_int_equal(stats_of(&client).invalid, 2);
+	assert_int_equal(redis_client_stats(&client).invalid, 2);
 }
 
 static bool both_connected(void *unused)
@@ -202,7 +194,7 @@ static void our_change_is_seen_by_all_and_does_not_come_back(void **unused)
 	assert_null(strstr(porters + 1, "message\nporter_routes\n"));
 	assert_int_equal(client.changes + client.deletions, 0);
 	assert_int_equal(other.changes, 1); /* though it was said in both channels */
-	assert_int_equal(stats_of(&client).command_errors, 0);
+	assert_int_equal(redis_client_stats(&client).command_errors, 0);
 }
 
 static void own_changes_in_quick_succession_do_not_flap(void **unused)
@@ -248,11 +240,11 @@ static void nothing_is_sent_that_redis_holds(void **unused)
 	redis_world_cli(&world, "HSET porter:routes:simple a.test 10.0.0.1:7");
 	redis_client_begin(&client, &world, NULL);
 	assert_true(redis_client_connected(&client, true));
-	commands = stats_of(&client).commands;
+	commands = redis_client_stats(&client).commands;
 	assert_int_equal(redis_set_plain(client.redis, "a.test", ROUTE_SIMPLE, "10.0.0.1:7"), 0);
 	assert_int_equal(redis_delete(client.redis, "none.test"), 0);
-	assert_int_equal(stats_of(&client).writes_pending, 0);
-	assert_int_equal(stats_of(&client).commands, commands);
+	assert_int_equal(redis_client_stats(&client).writes_pending, 0);
+	assert_int_equal(redis_client_stats(&client).commands, commands);
 }
 
 static void down_at_start_then_up(void **unused)
@@ -261,13 +253,13 @@ static void down_at_start_then_up(void **unused)
 	redis_client_begin(&client, &world, NULL);
 	assert_true(redis_client_connected(&client, false));
 	assert_string_equal(client.reason, "connect: No such file or directory");
-	assert_string_equal(stats_of(&client).error, client.reason);
+	assert_string_equal(redis_client_stats(&client).error, client.reason);
 	assert_int_equal(redis_set_plain(client.redis, "early.test", ROUTE_AGONES, "f"), 0);
 	redis_world_start(&world, NULL);
 	assert_true(redis_client_connected(&client, true));
 	assert_all_written(&client);
 	assert_string_equal(redis_world_cli(&world, "HGET porter:routes:agones early.test"), "f");
-	assert_string_equal(stats_of(&client).error, "");
+	assert_string_equal(redis_client_stats(&client).error, "");
 }
 
 static void restart_resynchronises_all(void **unused)
@@ -283,7 +275,7 @@ static void restart_resynchronises_all(void **unused)
 	assert_int_equal(redis_set_plain(client.redis, "ours.test", ROUTE_SIMPLE, "10.0.0.5:7"), 0);
 	assert_int_equal(redis_set_plain(client.redis, "ours.test", ROUTE_SIMPLE, "10.0.0.6:7"), 0);
 	assert_int_equal(redis_delete(client.redis, "deleted.test"), 0);
-	assert_int_equal(stats_of(&client).writes_pending, 2);
+	assert_int_equal(redis_client_stats(&client).writes_pending, 2);
 	redis_world_start(&world, NULL); /* empty */
 	redis_world_cli(&world, "HSET porter:routes:simple kept.test 10.0.0.2:7 ours.test 10.0.0.9:7 deleted.test 10.0.0.1:7");
 	assert_true(redis_client_sees(&client, "kept.test", ROUTE_SIMPLE, "10.0.0.2:7"));
@@ -293,7 +285,7 @@ static void restart_resynchronises_all(void **unused)
 	assert_all_written(&client);
 	assert_string_equal(redis_world_cli(&world, "HGET porter:routes:simple ours.test"), "10.0.0.6:7");
 	assert_string_equal(redis_world_cli(&world, "HEXISTS porter:routes:simple deleted.test"), "0");
-	assert_int_equal(stats_of(&client).connects, 2);
+	assert_int_equal(redis_client_stats(&client).connects, 2);
 	porter_sets("after.test", "agones", "f");
 	assert_true(redis_client_sees(&client, "after.test", ROUTE_AGONES, "f"));
 }
@@ -308,7 +300,7 @@ static void writes_that_wait_are_bounded(void **unused)
 	assert_int_equal(redis_set_plain(client.redis, "b.test", ROUTE_AGONES, "f"), 0);
 	assert_int_equal(redis_set_plain(client.redis, "a.test", ROUTE_AGONES, "g"), 0);
 	assert_int_equal(redis_set_plain(client.redis, "c.test", ROUTE_AGONES, "f"), -ENOSPC);
-	assert_int_equal(stats_of(&client).writes_dropped, 1);
+	assert_int_equal(redis_client_stats(&client).writes_dropped, 1);
 }
 
 static void routes_are_bounded(void **unused)
@@ -320,7 +312,7 @@ static void routes_are_bounded(void **unused)
 	redis_client_begin(&client, &world, &options);
 	assert_true(redis_client_connected(&client, true));
 	assert_int_equal(client.routes.count, 2);
-	assert_int_equal(stats_of(&client).invalid, 1);
+	assert_int_equal(redis_client_stats(&client).invalid, 1);
 	porter_sets("d.test", "agones", "f");
 	redis_world_cli(&world, "PUBLISH porter_routes:sluice '{\"fqdn\":\"a.test\",\"deleted\":true}'");
 	redis_world_cli(&world, "PUBLISH porter_routes:sluice '{\"fqdn\":\"b.test\",\"deleted\":true}'");
@@ -389,7 +381,7 @@ static void user_that_may_only_read_reads_on(void **unused)
 	assert_all_written(&client);
 	assert_int_equal(client.refusals, 1);
 	assert_non_null(strstr(client.reason, "r.test: NOPERM"));
-	assert_int_equal(stats_of(&client).writes_dropped, 1);
+	assert_int_equal(redis_client_stats(&client).writes_dropped, 1);
 	porter_sets("r.test", "agones", "g");
 	assert_true(redis_client_sees(&client, "r.test", ROUTE_AGONES, "g"));
 	assert_int_equal(client.failures, 0);
@@ -404,7 +396,7 @@ static void refusal_for_now_keeps_the_write(void **unused)
 	assert_int_equal(redis_set_plain(client.redis, "k.test", ROUTE_AGONES, "f"), 0);
 	assert_true(redis_client_connected(&client, false));
 	assert_non_null(strstr(client.reason, "NOREPLICAS"));
-	assert_int_equal(stats_of(&client).writes_pending, 1);
+	assert_int_equal(redis_client_stats(&client).writes_pending, 1);
 	redis_world_cli(&world, "CONFIG SET min-replicas-to-write 0");
 	assert_all_written(&client);
 	assert_string_equal(redis_world_cli(&world, "HGET porter:routes:agones k.test"), "f");
@@ -429,7 +421,7 @@ static void hundred_thousand_routes_load_in_time(void **unused)
 static bool load_is_under_way(void *unused)
 {
 	(void)unused;
-	return stats_of(&client).commands >= 8; /* of some 22 */
+	return redis_client_stats(&client).commands >= 8; /* of some 22 */
 }
 
 static void changes_while_loading_are_not_lost(void **unused)
