@@ -34,7 +34,7 @@
 #include "siphash.h"
 #include "socket_counters.h"
 
-#define SLUICE_ABI_VERSION 7
+#define SLUICE_ABI_VERSION 8
 
 enum {
 	CID_LEN_MAX = 20,             /* RFC 9000 s17.2; RFC 8999 allows 255, no v1 or v2 packet does */
@@ -165,7 +165,8 @@ enum {
 	SESSION_PINNED = 1 << 3,       /* migration: pinned */
 	SESSION_ORIGINAL = 1 << 4,     /* cids[0] is still the CID_ORIGINAL entry */
 	SESSION_TOKEN = 1 << 5,        /* an Initial of the client carried a token */
-	SESSION_FOREIGN = 1 << 6,      /* its handshake was elsewhere: QUIC-LB named the backend */
+	SESSION_FOREIGN = 1 << 6,      /* its handshake was elsewhere: QUIC-LB or another relay named the backend */
+	SESSION_SHARED = 1 << 7,       /* of those: another relay, through Redis */
 };
 
 struct session {

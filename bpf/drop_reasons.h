@@ -49,7 +49,7 @@
 	X(FAMILY_MISMATCH, "family_mismatch", "the way out begins in one IP family and ends in another")   \
 	X(NO_BACKEND, "no_backend", "the route has no backend that may take a new session now")    \
 	X(NOT_ALLOCATED, "not_allocated", "no game server was allocated in time, or at all")    \
-	X(FOREIGN_RATE, "foreign_rate", "too many sessions opened by QUIC-LB at a time")
+	X(FOREIGN_RATE, "foreign_rate", "too many connections from elsewhere at a time")
 
 enum drop_reason {
 #define X(id, label, help) DROP_##id,

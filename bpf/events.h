@@ -38,7 +38,11 @@
 	X(QUIC_LB_UNKNOWN_SERVER, "quic_lb_unknown_server",                                           \
 	  "unknown connection IDs with a server ID that is nobody's")                         \
 	X(TOO_BIG_SENT, "too_big_sent", "ICMP answers to datagrams above the egress MTU")            \
-	X(TOO_BIG_LIMITED, "too_big_limited", "such answers not sent, over their rate")
+	X(TOO_BIG_LIMITED, "too_big_limited", "such answers not sent, over their rate")              \
+	X(CID_QUESTION, "cid_questions", "times the control process was asked for an unknown connection ID") \
+	X(CID_QUESTION_LIMITED, "cid_questions_limited",                                              \
+	  "unknown connection IDs not asked for, over the rate")                                      \
+	X(SHARED_OPENED, "shared_sessions_opened", "sessions opened to the server that another relay names")
 
 enum event {
 #define X(id, label, help) EVENT_##id,

@@ -120,6 +120,7 @@ struct config_redis {
 	char *password;
 	unsigned db;
 	char *channel;
+	bool sessions;                 /* those of the relay too, not routes alone; only when enabled */
 	bool tls;
 	char *ca_cert;                 /* PEM; "": the system's store */
 	char *client_cert, *client_key; /* PEM; "": none is shown */

@@ -129,6 +129,16 @@ void config_check_api_tls(struct config_walk *walk, void *base, const struct con
 				  "must be given with cert and key");
 }
 
+void config_check_redis(struct config_walk *walk, void *base, const struct config_lines *lines)
+{
+	const struct config_redis *redis = &walk->draft->config.redis;
+
+	(void)base;
+	if (redis->sessions && !redis->enabled)
+		config_walk_error(walk, line_or_begin(lines, "sessions"), "sessions", "true",
+				  "must be false without redis.enabled");
+}
+
 void config_check_agones(struct config_walk *walk, void *base, const struct config_lines *lines)
 {
 	const struct config_agones *agones = &walk->draft->config.agones;

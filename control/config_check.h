@@ -13,6 +13,7 @@ void config_check_udp(struct config_walk *walk, void *base, const struct config_
 void config_check_limits(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_api_tls(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_listener(struct config_walk *walk, void *base, const struct config_lines *lines);
+void config_check_redis(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_agones(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_route(struct config_walk *walk, void *base, const struct config_lines *lines);
 void config_check_health(struct config_walk *walk, void *base, const struct config_lines *lines); /* of a route */

@@ -150,12 +150,13 @@ static const struct config_key redis_keys[] = {
 	STRING("password", CONFIG(redis.password), "", NULL, SECRET),
 	NUMBER("db", CONFIG(redis.db), 0, 65535, 0),
 	STRING("channel", CONFIG(redis.channel), "porter_routes", NULL),
+	BOOL("sessions", CONFIG(redis.sessions), false),
 	BOOL("tls", CONFIG(redis.tls), false),
 	STRING("ca_cert", CONFIG(redis.ca_cert), "", NULL),
 	STRING("client_cert", CONFIG(redis.client_cert), "", NULL),
 	STRING("client_key", CONFIG(redis.client_key), "", NULL),
 };
-static const struct config_mapping redis_mapping = MAPPING(redis_keys, NULL);
+static const struct config_mapping redis_mapping = MAPPING(redis_keys, config_check_redis);
 
 static const struct config_key agones_keys[] = {
 	BOOL("enabled", CONFIG(agones.enabled), false),

@@ -32,6 +32,7 @@ struct item {
 	union {
 		struct protocol_session session;
 		struct protocol_answer answer;
+		struct protocol_cid_answer cid_answer;
 	};
 	enum protocol_type type;       /* PROTOCOL_ROUTE: as the store has it when it is sent */
 	char fqdn[];
@@ -128,6 +129,11 @@ bool link_end_session(struct link *link, uint32_t slot, uint32_t generation)
 bool link_answer(struct link *link, const struct protocol_answer *answer)
 {
 	return queue_push(link, &(struct item){ .type = PROTOCOL_ANSWER, .answer = *answer }, "");
+}
+
+bool link_cid_answer(struct link *link, const struct protocol_cid_answer *answer)
+{
+	return queue_push(link, &(struct item){ .type = PROTOCOL_CID_ANSWER, .cid_answer = *answer }, "");
 }
 
 bool link_status(struct link *link, char text[static LINK_TEXT_MAX])
@@ -293,6 +299,8 @@ static void item_message(struct link *link, const struct item *item, struct prot
 		message->session = item->session;
 	} else if (item->type == PROTOCOL_ANSWER) {
 		message->answer = item->answer;
+	} else if (item->type == PROTOCOL_CID_ANSWER) {
+		message->cid_answer = item->cid_answer;
 	} else if (routes_get(link->options.routes, item->fqdn, &route)) {
 		route_message(link, &route, message);
 		routes_end(&route, 1);
@@ -453,6 +461,10 @@ static bool take(struct link *link, struct protocol_message *message, const int 
 		return greet(link, message);
 	if (message->type == PROTOCOL_ASK && link->greeted) {
 		link->options.ask(link->options.context, &message->ask, message->text);
+		return true;
+	}
+	if (message->type == PROTOCOL_ASK_CID && link->greeted) {
+		link->options.ask_cid(link->options.context, &message->ask_cid);
 		return true;
 	}
 	if (message->type == PROTOCOL_ROUTE_REFUSED && link->greeted) {

@@ -22,6 +22,8 @@ struct link_options {
 	struct view *view;
 	/* A client waits for a server of a route; answered by link_answer. Main thread; must not wait. */
 	void (*ask)(void *context, const struct protocol_ask *ask, const char *fqdn);
+	/* Whose is this connection ID? Answered by link_cid_answer, or never. Main thread; must not wait. */
+	void (*ask_cid)(void *context, const struct protocol_ask_cid *ask);
 	void (*reload)(void *context); /* the relay was told to read its configuration again */
 	void *context;
 };
@@ -41,6 +43,8 @@ void link_reload(struct link *link);
 
 /* Answers a question: error 0, or an errno. False: no relay is connected, or the queue is full. Any thread. */
 bool link_answer(struct link *link, const struct protocol_answer *answer);
+
+bool link_cid_answer(struct link *link, const struct protocol_cid_answer *answer);
 
 /* The servers of a route are others now. Any thread. */
 void link_route_changed(struct link *link, const char *fqdn);

@@ -179,6 +179,32 @@ static void on_ask(void *context, const struct protocol_ask *ask, const char *fq
 	routes_end(&route, 1);
 }
 
+/* Connection IDs of other relays' sessions: error is ENOENT where none has written it. */
+static void on_session_found(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record)
+{
+	struct protocol_cid_answer answer = { .id = id, .error = ENOENT };
+	struct control *control = context;
+
+	if (record) {
+		answer.error = 0;
+		answer.address = record->server.addr;
+		answer.port_be = htons(record->server.port);
+		answer.cid_len = cid_len;
+		answer.flags = record->pinned ? PROTOCOL_ROUTE_PINNED : 0;
+		answer.route = record->route;
+	}
+	link_cid_answer(control->link, &answer);
+}
+
+/* While Redis is away nobody answers: the client's next packets are asked for again. */
+static void on_ask_cid(void *context, const struct protocol_ask_cid *ask)
+{
+	struct control *control = context;
+
+	if (control->share)
+		share_session_find(control->share, ask->id, ask->cid, ask->min_len, ask->max_len);
+}
+
 static void on_servers_changed(void *context, const char *fqdn)
 {
 	link_route_changed(((struct control *)context)->link, fqdn);
@@ -336,6 +362,7 @@ static int run(struct control *control)
 		.run_dir = control->config.relay.run_dir,
 		.instance = control->instance,
 		.ask = on_ask,
+		.ask_cid = on_ask_cid,
 		.reload = reload,
 		.context = control,
 	};
@@ -346,7 +373,15 @@ static int run(struct control *control)
 	if (routes_fill(control) < 0)
 		goto out;
 	if (control->config.redis.enabled) {
-		control->share = api.share = share_new(&control->config.redis, control->routes);
+		const struct share_options share = {
+			.config = &control->config.redis,
+			.routes = control->routes,
+			.view = control->view,
+			.session_found = on_session_found,
+			.context = control,
+		};
+
+		control->share = api.share = share_new(&share);
 		if (!control->share)
 			goto out;
 		share_settle(control->share);

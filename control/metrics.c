@@ -275,6 +275,12 @@ static void print_redis(FILE *out, struct share *share)
 	counter(out, "sluice_redis_invalid_total", "Entries and messages that are no routes.", stats.invalid);
 	counter(out, "sluice_redis_writes_dropped_total", "Changes that Redis refused or that found no room.",
 		stats.writes_dropped);
+	counter(out, "sluice_redis_sessions_written_total", "Connection IDs of sessions written.", stats.sessions_put);
+	counter(out, "sluice_redis_sessions_refused_total", "Those that Redis refused.", stats.sessions_refused);
+	counter(out, "sluice_redis_session_lookups_total", "Connection IDs looked for.", stats.session_finds);
+	counter(out, "sluice_redis_session_lookups_found_total", "Of those, found.", stats.sessions_found);
+	counter(out, "sluice_redis_session_lookups_refused_total",
+		"Connection IDs not looked for: Redis was away, busy or refused.", stats.session_finds_refused);
 	family(out, "sluice_redis_command_duration_seconds", "histogram", "Time to the answer of a command.");
 	histogram_print(out, "sluice_redis_command_duration_seconds", &stats.latency);
 }

@@ -26,6 +26,8 @@ static const struct {
 	[PROTOCOL_RELOAD] = { 0, TEXT_NONE },
 	[PROTOCOL_ASK] = { sizeof(struct protocol_ask), TEXT_NEEDED },
 	[PROTOCOL_ANSWER] = { sizeof(struct protocol_answer), TEXT_NONE },
+	[PROTOCOL_ASK_CID] = { sizeof(struct protocol_ask_cid), TEXT_NONE },
+	[PROTOCOL_CID_ANSWER] = { sizeof(struct protocol_cid_answer), TEXT_NONE },
 };
 
 _Static_assert(sizeof(struct protocol_header) + sizeof(struct protocol_route) + PROTOCOL_TEXT_MAX <=
@@ -47,6 +49,30 @@ static bool route_is_sound(const struct protocol_route *route)
 		if (route->targets[i].weight == 0)
 			return false;
 	return true;
+}
+
+static bool ask_cid_is_sound(const struct protocol_ask_cid *ask)
+{
+	return ask->min_len >= PROTOCOL_CID_MIN && ask->min_len <= ask->max_len && ask->max_len <= CID_LEN_MAX;
+}
+
+static bool cid_answer_is_sound(const struct protocol_cid_answer *answer)
+{
+	return answer->cid_len <= CID_LEN_MAX && !(answer->flags & ~PROTOCOL_ROUTE_PINNED);
+}
+
+static bool body_is_sound(const struct protocol_message *message)
+{
+	switch ((enum protocol_type)message->type) {
+	case PROTOCOL_ROUTE:
+		return route_is_sound(&message->route);
+	case PROTOCOL_ASK_CID:
+		return ask_cid_is_sound(&message->ask_cid);
+	case PROTOCOL_CID_ANSWER:
+		return cid_answer_is_sound(&message->cid_answer);
+	default:
+		return true;
+	}
 }
 
 static bool text_fits(uint16_t type, size_t len)
@@ -96,7 +122,7 @@ int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *m
 	message->type = header.type;
 	memcpy((uint8_t *)message + BODY_AT, bytes + sizeof(header), body_len);
 	memcpy(message->text, bytes + sizeof(header) + body_len, header.text_len);
-	if (header.type == PROTOCOL_ROUTE && !route_is_sound(&message->route))
+	if (!body_is_sound(message))
 		return -EBADMSG;
 	return strlen(message->text) == header.text_len ? 0 : -EBADMSG;
 }

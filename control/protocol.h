@@ -14,6 +14,8 @@
  *                     <------------------- ROUTE_REFUSED: what it could not take, and why
  *                     <------------------- ASK: a client waits for a server of this route; asked again while it does
  *     ANSWER ---------------------------->
+ *                     <------------------- ASK_CID: a client uses a connection ID of no session here: whose is it?
+ *     CID_ANSWER ------------------------>
  *     SESSION_END ----------------------->
  *     RELOAD <----------------------------> the sender was told to read its configuration again: do so too
  *
@@ -31,12 +33,13 @@
 
 #include "bpf/abi.h"
 
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 3
 
 enum {
 	PROTOCOL_TARGETS_MAX = 32,     /* servers of one route */
 	PROTOCOL_MESSAGE_MAX = 1280,   /* bytes of one packet */
 	PROTOCOL_TEXT_MAX = 253,       /* a name, RFC 1035 s2.3.4 */
+	PROTOCOL_CID_MIN = 4,          /* connection IDs of less bytes are not shared: too many would be somebody's by chance */
 };
 
 enum protocol_type {
@@ -51,6 +54,8 @@ enum protocol_type {
 	PROTOCOL_RELOAD,
 	PROTOCOL_ASK,
 	PROTOCOL_ANSWER,
+	PROTOCOL_ASK_CID,
+	PROTOCOL_CID_ANSWER,
 	PROTOCOL_TYPES,
 };
 
@@ -134,6 +139,25 @@ struct protocol_answer {
 	int32_t error;                 /* 0, or errno: there is no server for this client now */
 };
 
+/* The ID is the first min_len to max_len of the bytes; how many, the answer says. */
+struct protocol_ask_cid {
+	uint64_t id;                   /* the relay's, for the answer */
+	uint8_t cid[CID_LEN_MAX];
+	uint8_t min_len, max_len;      /* PROTOCOL_CID_MIN to CID_LEN_MAX */
+	uint16_t unused;
+};
+
+struct protocol_cid_answer {
+	uint64_t id;
+	struct addr address;
+	__be16 port_be;
+	uint8_t cid_len;
+	uint8_t flags;                 /* PROTOCOL_ROUTE_PINNED or none */
+	uint32_t route;                /* as struct session has it */
+	int32_t error;                 /* 0, or errno: it is nobody's, or that cannot be known now */
+	uint32_t unused;
+};
+
 /* A message in memory; which member of the union counts is the type's to say. */
 struct protocol_message {
 	uint16_t type;
@@ -145,6 +169,8 @@ struct protocol_message {
 		struct protocol_session session;
 		struct protocol_ask ask;
 		struct protocol_answer answer;
+		struct protocol_ask_cid ask_cid;
+		struct protocol_cid_answer cid_answer;
 	};
 	char text[PROTOCOL_TEXT_MAX + 1];  /* NUL-terminated; no NUL within */
 };
@@ -157,6 +183,8 @@ _Static_assert(offsetof(struct protocol_target, port_be) == 16, "layout");
 _Static_assert(offsetof(struct protocol_route, targets) == 8, "layout");
 _Static_assert(sizeof(struct protocol_ask) == 32, "layout");
 _Static_assert(sizeof(struct protocol_answer) == 32, "layout");
+_Static_assert(sizeof(struct protocol_ask_cid) == 32, "layout");
+_Static_assert(sizeof(struct protocol_cid_answer) == 40, "layout");
 _Static_assert(sizeof(struct protocol_refused) == 4, "layout");
 _Static_assert(sizeof(struct protocol_session) == 8, "layout");
 
@@ -165,7 +193,7 @@ int protocol_encode(const struct protocol_message *message, uint8_t bytes[static
 
 /*
  * Reads one packet. 0, or -EBADMSG: unknown type, wrong length, text that is missing, too long or holds a NUL, too
- * many targets, unknown flags, or a weight of 0.
+ * many targets, unknown flags, a weight of 0, or a connection ID of no possible length.
  */
 int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *message);
 

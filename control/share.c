@@ -10,14 +10,24 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "control/clock.h"
+#include "control/publisher.h"
 #include "userspace/log.h"
 
 enum {
 	QUEUE_MAX = 1 << 17,           /* names that wait for the main thread; beyond, a change is not shared */
 	SETTLE_MS = 2000,
 	SETTLE_STEP_MS = 10,
+	/*
+	 * How the relay's table of connection IDs is looked over. With the default
+	 * limits.sessions a new one is in Redis within 100 ms, with a million sessions
+	 * within 1.1 s. A step of nothing new takes 0.3 ms; more of them take more than 1.5 % of a core.
+	 */
+	SWEEP_MS = 20,
+	SWEEP_SLOTS = 1 << 16,
 };
 
 /* A name that changed here. What it is now stands in the store. */
@@ -29,7 +39,12 @@ struct item {
 struct share {
 	struct routes *routes;
 	struct redis *redis;
-	int epoll_fd, event_fd;
+	struct publisher *publisher;   /* NULL: sessions are not shared */
+	struct view *view;
+	unsigned view_generation;      /* of the tables that were told of */
+	void (*session_found)(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record);
+	void *context;
+	int epoll_fd, event_fd, timer_fd;
 	pthread_t thread;              /* the main one: what it does to the store came from Redis */
 	bool applying;                 /* main thread: it is doing so */
 	bool settled;                  /* loaded, or away, for the first time */
@@ -271,11 +286,62 @@ static void on_refused(void *context, const char *fqdn, const char *reason)
 
 static void on_state(void *context, bool connected, const char *reason)
 {
-	((struct share *)context)->settled = true;
+	struct share *share = context;
+
+	share->settled = true;
+	if (connected && share->publisher)
+		publisher_restart(share->publisher); /* it may have lost what it was told */
 	if (connected)
 		log_infox("redis: connected");
 	else
 		log_warnx("redis: away: %s", reason);
+}
+
+/* --- sessions ---------------------------------------------------------------------------------------- */
+
+static void on_session_found(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record)
+{
+	struct share *share = context;
+
+	share->session_found(share->context, id, cid_len, record);
+}
+
+static void sessions_tell(struct share *share, const struct state *state)
+{
+	struct session_cid cids[REDIS_SESSIONS_PUT_MAX];
+	/* The sessions of a relay that died are to be found for at least a third of it, and that is what they would have lived. */
+	uint32_t ttl_s = state->globals->idle_timeout_s, slots = SWEEP_SLOTS;
+
+	while (slots > 0 && redis_sessions_room(share->redis)) {
+		unsigned count = publisher_sweep(share->publisher, state, (uint32_t)(clock_now_ns() / S_NS), ttl_s, &slots, cids,
+						 REDIS_SESSIONS_PUT_MAX);
+
+		if (count > 0)
+			redis_sessions_put(share->redis, cids, count, ttl_s);
+	}
+}
+
+static void sessions_serve(struct share *share)
+{
+	const struct state *state;
+	uint64_t expirations;
+
+	if (!share->publisher || read(share->timer_fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	if (share->view_generation != view_generation(share->view)) {
+		share->view_generation = view_generation(share->view);
+		publisher_restart(share->publisher);
+	}
+	state = view_enter(share->view);
+	if (!state)
+		return;
+	sessions_tell(share, state);
+	view_leave(share->view);
+}
+
+int share_session_find(struct share *share, uint64_t id, const uint8_t *cid, uint8_t min_len, uint8_t max_len)
+{
+	return share->publisher ? redis_session_find(share->redis, id, cid, min_len, max_len) : -EAGAIN;
 }
 
 /* --- the whole --------------------------------------------------------------------------------------- */
@@ -287,8 +353,20 @@ static int watch(struct share *share, int fd)
 	return epoll_ctl(share->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-struct share *share_new(const struct config_redis *config, struct routes *routes)
+/* What redis.sessions needs. 0 or -1. */
+static int sessions_begin(struct share *share)
 {
+	const struct itimerspec every = { { 0, SWEEP_MS * MS_NS }, { 0, SWEEP_MS * MS_NS } };
+
+	share->publisher = publisher_new();
+	share->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	return share->publisher && share->timer_fd >= 0 && timerfd_settime(share->timer_fd, 0, &every, NULL) == 0 ?
+	       watch(share, share->timer_fd) : -1;
+}
+
+struct share *share_new(const struct share_options *share_options)
+{
+	const struct config_redis *config = share_options->config;
 	struct share *share = calloc(1, sizeof(*share));
 	const struct redis_options options = {
 		.address = config->address,
@@ -307,6 +385,7 @@ struct share *share_new(const struct config_redis *config, struct routes *routes
 		.deleted = on_deleted,
 		.refused = on_refused,
 		.state = on_state,
+		.session_found = on_session_found,
 		.context = share,
 	};
 	char error[TLS_ERROR_BYTES] = "no memory";
@@ -315,7 +394,11 @@ struct share *share_new(const struct config_redis *config, struct routes *routes
 		log_errorx("redis: no memory");
 		return NULL;
 	}
-	share->routes = routes;
+	share->routes = share_options->routes;
+	share->view = share_options->view;
+	share->session_found = share_options->session_found;
+	share->context = share_options->context;
+	share->timer_fd = -1;
 	share->thread = pthread_self();
 	share->last = &share->first;
 	pthread_mutex_init(&share->lock, NULL);
@@ -323,7 +406,8 @@ struct share *share_new(const struct config_redis *config, struct routes *routes
 	share->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	share->redis = redis_new(&options, &callbacks, error);
 	if (!share->redis || share->epoll_fd < 0 || share->event_fd < 0 || watch(share, share->event_fd) < 0 ||
-	    watch(share, redis_fd(share->redis)) < 0 || routes_listen(routes, on_change, share) < 0) {
+	    watch(share, redis_fd(share->redis)) < 0 || (config->sessions && sessions_begin(share) < 0) ||
+	    routes_listen(share->routes, on_change, share) < 0) {
 		log_errorx("redis: %s", error);
 		share_free(share);
 		return NULL;
@@ -337,6 +421,7 @@ void share_free(struct share *share)
 	if (!share)
 		return;
 	redis_free(share->redis);
+	publisher_free(share->publisher);
 	while (share->first) {
 		struct item *item = share->first;
 
@@ -346,6 +431,8 @@ void share_free(struct share *share)
 	told_clear(share);
 	if (share->event_fd >= 0)
 		close(share->event_fd);
+	if (share->timer_fd >= 0)
+		close(share->timer_fd);
 	if (share->epoll_fd >= 0)
 		close(share->epoll_fd);
 	pthread_mutex_destroy(&share->lock);
@@ -365,6 +452,7 @@ void share_serve(struct share *share)
 
 	queue_send(share);
 	share->sent_version = version;
+	sessions_serve(share);
 	redis_handle(share->redis);
 	redis_stats(share->redis, &stats);
 	pthread_mutex_lock(&share->lock);

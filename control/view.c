@@ -14,6 +14,7 @@
 struct view {
 	pthread_rwlock_t lock;
 	bool attached;
+	unsigned generation;
 	struct state state;
 	int kernel_counters_fd;
 	struct {
@@ -149,10 +150,21 @@ int view_attach(struct view *view, const int fds[static PROTOCOL_MAP_COUNT])
 			close(fds[i]);
 	view->kernel_counters_fd = fds[PROTOCOL_MAP_KERNEL_COUNTERS];
 	view->attached = !error;
+	view->generation++;
 	if (error)
 		unmap(view);
 	pthread_rwlock_unlock(&view->lock);
 	return error;
+}
+
+unsigned view_generation(struct view *view)
+{
+	unsigned generation;
+
+	pthread_rwlock_rdlock(&view->lock);
+	generation = view->generation;
+	pthread_rwlock_unlock(&view->lock);
+	return generation;
 }
 
 const struct state *view_enter(struct view *view)

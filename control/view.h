@@ -23,6 +23,9 @@ void view_free(struct view *view);
 int view_attach(struct view *view, const int fds[static PROTOCOL_MAP_COUNT]);
 void view_detach(struct view *view);
 
+/* How many times tables were attached: those of one number are the same. */
+unsigned view_generation(struct view *view);
+
 /* NULL: no relay is connected; then there is nothing to leave. Nothing in *state may be written. */
 const struct state *view_enter(struct view *view);
 void view_leave(struct view *view);

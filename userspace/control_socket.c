@@ -179,6 +179,19 @@ void control_socket_ask(const struct control_socket *control, const struct quest
 	send_message(control, &message, NULL, 0);
 }
 
+void control_socket_ask_cid(const struct control_socket *control, const struct cid_question *question)
+{
+	struct protocol_message message = {
+		.type = PROTOCOL_ASK_CID,
+		.ask_cid = { .id = question->id, .min_len = question->min_len, .max_len = question->max_len },
+	};
+
+	if (!control->greeted)
+		return;
+	memcpy(message.ask_cid.cid, question->cid, sizeof(message.ask_cid.cid));
+	send_message(control, &message, NULL, 0);
+}
+
 /* --- receiving -------------------------------------------------------------------------------------- */
 
 /* False: the connection is to end. */
@@ -244,6 +257,24 @@ static void take_answer(struct relay *relay, const struct protocol_answer *answe
 	worker_command(&relay->workers[worker], &command);
 }
 
+/* A full ring loses it: the client's next packet is asked for again. */
+static void take_cid_answer(struct relay *relay, const struct protocol_cid_answer *answer)
+{
+	struct worker_command command = {
+		.type = WORKER_CID_ANSWER,
+		.cid_answer = { answer->id, { .backend = SLOT_NONE, .route = answer->route, .cid_len = answer->cid_len,
+					      .pinned = answer->flags & PROTOCOL_ROUTE_PINNED } },
+	};
+	uint32_t worker = question_worker(answer->id);
+
+	if (worker >= relay->worker_count)
+		return;
+	if (!answer->error &&
+	    relay_backend(relay, &answer->address, answer->port_be, &command.cid_answer.shared.backend) != 0)
+		command.cid_answer.shared.backend = SLOT_NONE;
+	worker_command(&relay->workers[worker], &command);
+}
+
 static bool take(struct control_socket *control, struct relay *relay, struct protocol_message *message)
 {
 	if (!control->greeted)
@@ -275,10 +306,14 @@ static bool take(struct control_socket *control, struct relay *relay, struct pro
 	case PROTOCOL_ANSWER:
 		take_answer(relay, &message->answer);
 		return true;
+	case PROTOCOL_CID_ANSWER:
+		take_cid_answer(relay, &message->cid_answer);
+		return true;
 	case PROTOCOL_HELLO:
 	case PROTOCOL_MAPS:
 	case PROTOCOL_ROUTE_REFUSED:
 	case PROTOCOL_ASK:
+	case PROTOCOL_ASK_CID:
 	case PROTOCOL_TYPES:
 		break;
 	}

@@ -12,6 +12,7 @@
 
 struct relay;
 struct question;
+struct cid_question;
 struct protocol_message;
 
 struct control_socket {
@@ -35,6 +36,9 @@ bool control_socket_connected(const struct control_socket *socket);
 
 /* Asks for a client's backend; lost without a control process, or one that is busy: workers ask again. */
 void control_socket_ask(const struct control_socket *socket, const struct question *question);
+
+/* Asks whose connection ID it is; lost likewise. */
+void control_socket_ask_cid(const struct control_socket *socket, const struct cid_question *question);
 
 /* The relay was told to read its configuration again: so should the control process. */
 void control_socket_reload(struct control_socket *socket);

@@ -21,6 +21,8 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 	uint64_t seed;
 	int error;
 
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -ENOMEM;
 	*forwarder = (struct forwarder){
 		.state = state,
 		.counters = &state->worker_counters[options->worker].counters,
@@ -37,9 +39,11 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 		forwarder->quic_lb = options->quic_lb;
 		forwarder->quic_lb_crypto = quic_lb_crypto_new(options->quic_lb);
 	}
+	if (options->ask_cids)
+		forwarder->strays = stray_table_new(&state->hash_key, options->workers,
+						    options->new_sessions_per_s_per_source, (uint32_t)seed);
 	if (!forwarder->limit || !forwarder->icmp_limit || !forwarder->scratch || !forwarder->crypto ||
-	    (forwarder->quic_lb && !forwarder->quic_lb_crypto) ||
-	    getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+	    (forwarder->quic_lb && !forwarder->quic_lb_crypto) || (options->ask_cids && !forwarder->strays)) {
 		forwarder_end(forwarder);
 		return -ENOMEM;
 	}
@@ -64,6 +68,7 @@ void forwarder_end(struct forwarder *forwarder)
 	session_pool_end(&forwarder->sessions);
 	hello_crypto_free(forwarder->crypto);
 	quic_lb_crypto_free(forwarder->quic_lb_crypto);
+	stray_table_free(forwarder->strays);
 	free(forwarder->scratch);
 	free(forwarder->icmp_limit);
 	free(forwarder->limit);
@@ -86,6 +91,8 @@ void forwarder_set_limits(struct forwarder *f, const struct forwarder_options *o
 	f->sessions.aliases_max = options->aliases_per_session;
 	f->pending_ns = options->pending_seconds * 1000000000ull;
 	source_limit_set(f->limit, options->new_sessions_per_s_per_source);
+	if (f->strays)
+		source_limit_set(&f->strays->limit, options->new_sessions_per_s_per_source);
 }
 
 void forwarder_drop(struct forwarder *f, struct frame *frame, enum drop_reason reason)
@@ -96,6 +103,12 @@ void forwarder_drop(struct forwarder *f, struct frame *frame, enum drop_reason r
 
 void forwarder_hand_over(struct forwarder *f, struct frame *frame, uint32_t to)
 {
+	forwarder_hand_over_shared(f, frame, to, &(struct shared_session){ .backend = SLOT_NONE });
+}
+
+void forwarder_hand_over_shared(struct forwarder *f, struct frame *frame, uint32_t to,
+				const struct shared_session *shared)
+{
 	struct handover *handover = ring_space(f->to_workers[to]);
 
 	if (!handover) {
@@ -104,6 +117,7 @@ void forwarder_hand_over(struct forwarder *f, struct frame *frame, uint32_t to)
 	}
 	handover->len_bytes = (uint16_t)frame->len_bytes;
 	handover->interface = frame->interface;
+	handover->shared = *shared;
 	memcpy(handover->frame, frame->data, frame->len_bytes);
 	ring_push(f->to_workers[to]);
 	f->counters->events[EVENT_HANDED_OVER]++;
@@ -317,30 +331,40 @@ static const enum drop_reason packet_drops[] = {
 	[PACKET_FRAGMENT] = DROP_FRAGMENT,
 };
 
+bool forwarder_arrive(struct forwarder *f, struct frame *frame, struct arrival *a)
+{
+	enum packet_verdict verdict = packet_parse(&a->packet, frame->data, frame->len_bytes);
+
+	a->frame = frame;
+	if (verdict != PACKET_UDP) {
+		forwarder_drop(f, frame, packet_drops[verdict]);
+		return false;
+	}
+	a->payload = packet_payload(&a->packet);
+	a->len = a->packet.payload_len_bytes;
+	if (a->len == 0) {
+		forwarder_drop(f, frame, DROP_EMPTY_DATAGRAM);
+		return false;
+	}
+	if (endpoint_find(f->state, &a->packet.dst, a->packet.dst_port_be, &a->endpoint_slot, &a->endpoint)) {
+		a->tuple = (struct tuple){ a->packet.src, a->packet.src_port_be, (uint16_t)a->endpoint_slot };
+		return true;
+	}
+	if (endpoint_is_relay_port(f->state, a->packet.dst_port_be) &&
+	    endpoint_find(f->state, &a->packet.dst, 0, &a->endpoint_slot, &a->endpoint))
+		from_backend(f, a);
+	else
+		/* The endpoint was ours when the program looked, and is not any more. */
+		forwarder_drop(f, frame, DROP_UNKNOWN_RELAY_PORT);
+	return false;
+}
+
 void forwarder_handle(struct forwarder *forwarder, struct frame *frame)
 {
-	struct arrival a = { .frame = frame };
-	const struct state *state = forwarder->state;
-	enum packet_verdict verdict = packet_parse(&a.packet, frame->data, frame->len_bytes);
+	struct arrival a;
 
-	if (verdict != PACKET_UDP) {
-		forwarder_drop(forwarder, frame, packet_drops[verdict]);
-		return;
-	}
-	a.payload = packet_payload(&a.packet);
-	a.len = a.packet.payload_len_bytes;
-	if (a.len == 0) {
-		forwarder_drop(forwarder, frame, DROP_EMPTY_DATAGRAM);
-	} else if (endpoint_find(state, &a.packet.dst, a.packet.dst_port_be, &a.endpoint_slot, &a.endpoint)) {
-		a.tuple = (struct tuple){ a.packet.src, a.packet.src_port_be, (uint16_t)a.endpoint_slot };
+	if (forwarder_arrive(forwarder, frame, &a))
 		from_client(forwarder, &a);
-	} else if (endpoint_is_relay_port(state, a.packet.dst_port_be) &&
-		   endpoint_find(state, &a.packet.dst, 0, &a.endpoint_slot, &a.endpoint)) {
-		from_backend(forwarder, &a);
-	} else {
-		/* The endpoint was ours when the program looked, and is not any more. */
-		forwarder_drop(forwarder, frame, DROP_UNKNOWN_RELAY_PORT);
-	}
 }
 
 void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *report)
@@ -359,6 +383,7 @@ void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *
 void forwarder_housekeeping(struct forwarder *forwarder, uint32_t session_slots)
 {
 	first_flight_housekeeping(forwarder);
+	foreign_housekeeping(forwarder);
 	session_housekeeping(&forwarder->sessions, forwarder->now_s, session_slots);
 	gauge_store(&forwarder->gauges->flights, forwarder->flights.used);
 	gauge_store(&forwarder->gauges->frames_free, forwarder->pool->free_count);

@@ -25,11 +25,21 @@
 #include "route.h"
 #include "session.h"
 #include "source_limit.h"
+#include "stray.h"
+
+/* What another relay has written of a connection ID, in this relay's terms. */
+struct shared_session {
+	uint32_t backend;                /* SLOT_NONE: none has */
+	uint32_t route;                  /* as struct session has it */
+	uint8_t cid_len;                 /* how many of the bytes asked for are the ID */
+	bool pinned;
+};
 
 /* A frame on its way to another worker. */
 struct handover {
 	uint16_t len_bytes;
 	uint16_t interface;
+	struct shared_session shared;    /* of the client's DCID, where the sender has asked */
 	uint8_t frame[];                 /* as much as a chunk holds */
 };
 
@@ -54,6 +64,13 @@ struct question {
 	char route[ROUTE_NAME_MAX + 1];
 };
 
+/* From a worker to the steward: whose is this connection ID? */
+struct cid_question {
+	uint64_t id;                     /* for forwarder_cid_answer, with the worker in the top byte */
+	uint8_t cid[CID_LEN_MAX];
+	uint8_t min_len, max_len;        /* the ID is so many of them; behind a short header that is not known */
+};
+
 struct forwarder {
 	struct state *state;
 	struct session_pool sessions;
@@ -64,7 +81,8 @@ struct forwarder {
 	struct hello *scratch;           /* of the datagram in hand */
 	const struct quic_lb *quic_lb;   /* NULL: none configured. Its servers are slots in backends */
 	struct quic_lb_crypto *quic_lb_crypto;
-	uint64_t foreign_next_ns;        /* when the next session opened by QUIC-LB would be on time (GCRA) */
+	uint64_t foreign_next_ns;        /* of sessions whose handshake was elsewhere: see gcra_take */
+	struct stray_table *strays;      /* NULL: nobody is asked for unknown connection IDs */
 	struct counters *counters;       /* this worker's, in shared memory */
 	struct worker_gauges *gauges;    /* so are these; frames is the caller's to set */
 	const struct route_table *routes;
@@ -76,6 +94,7 @@ struct forwarder {
 	struct ring *to_steward;         /* nexthop_requests */
 	struct ring *notes;              /* session_notes; NULL: not wanted */
 	struct ring *questions;          /* questions, to the steward */
+	struct ring *cid_questions;      /* the same */
 	uint32_t worker, workers;
 	uint64_t pending_ns;             /* limits.pending_seconds */
 	uint64_t now_ns;                 /* CLOCK_MONOTONIC, read once a batch by the caller */
@@ -90,6 +109,7 @@ struct forwarder_options {
 	uint32_t pending_seconds;
 	uint32_t new_sessions_per_s_per_source;
 	const struct quic_lb *quic_lb;           /* borrowed; may be NULL */
+	bool ask_cids;                           /* unknown connection IDs may be sessions of other relays */
 };
 
 /* The fields that are pointers to others' things are the caller's to set. 0 or -ENOMEM. */
@@ -110,6 +130,12 @@ void forwarder_cid_report(struct forwarder *forwarder, const struct cid_report *
  * if nobody waits for it any more.
  */
 void forwarder_answer(struct forwarder *forwarder, uint64_t id, uint32_t backend);
+
+/* The same for a cid_question. */
+void forwarder_cid_answer(struct forwarder *forwarder, uint64_t id, const struct shared_session *shared);
+
+/* As forwarder_handle, for a frame from another worker, which has asked for its DCID. */
+void forwarder_handle_shared(struct forwarder *forwarder, struct frame *frame, const struct shared_session *shared);
 
 /* The worker that asked. */
 static inline uint32_t question_worker(uint64_t id)
@@ -157,21 +183,27 @@ void first_flight_unknown_version(struct forwarder *f, struct arrival *a, const 
 void first_flight_housekeeping(struct forwarder *f);
 
 /*
- * foreign.c: a DCID that no session holds may name its server by QUIC-LB. True:
- * the frame is done with. owner: the worker that the 4-tuple belongs to; of
- * foreign_long, the caller.
+ * foreign.c: a DCID that no session holds may name its server by QUIC-LB, or
+ * another relay may know it. True: the frame is done with. owner: the worker that
+ * the 4-tuple belongs to; of foreign_long, the caller.
  */
 bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner);
 bool foreign_long(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
+void foreign_housekeeping(struct forwarder *f);
 
 /* from_backend.c: a datagram for a relay port. */
 void from_backend(struct forwarder *f, struct arrival *a);
 
+/* Reads a frame in hand that is for a listener of ours. False: it is not, and was dropped or went its way. */
+bool forwarder_arrive(struct forwarder *f, struct frame *frame, struct arrival *a);
+
 /* Ends a frame in hand. */
 void forwarder_drop(struct forwarder *f, struct frame *frame, enum drop_reason reason);
 
-/* Copies the frame to another worker's ring and ends it here. */
+/* Copies the frame to another worker's ring and ends it here. shared: what is known of its DCID. */
 void forwarder_hand_over(struct forwarder *f, struct frame *frame, uint32_t to);
+void forwarder_hand_over_shared(struct forwarder *f, struct frame *frame, uint32_t to,
+				const struct shared_session *shared);
 
 /* Rewrites and sends a frame in hand along a path; false: it was dropped. */
 bool forwarder_to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slot, const struct path_entry *path);

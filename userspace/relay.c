@@ -336,6 +336,7 @@ struct forwarder_options relay_worker_options(const struct relay *relay, const s
 		/* A source's connections are spread over the workers by their ports. */
 		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
 		.quic_lb = relay->quic_lb,
+		.ask_cids = relay->config->redis.sessions,
 	};
 }
 
@@ -364,6 +365,12 @@ static int worker_open(struct relay *relay, uint32_t index)
 	return 0;
 }
 
+static uint32_t features(const struct relay *relay)
+{
+	return (relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0) |
+	       (relay->quic_lb || relay->config->redis.sessions ? FEATURE_FOREIGN_CIDS : 0);
+}
+
 static int workers_start(struct relay *relay)
 {
 	relay->workers = calloc(relay->worker_count, sizeof(*relay->workers));
@@ -379,8 +386,7 @@ static int workers_start(struct relay *relay)
 			log_errorx("worker %u: thread", i);
 			return -1;
 		}
-	relay->state.globals->features = (relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0) |
-					 (relay->quic_lb ? FEATURE_FOREIGN_CIDS : 0);
+	relay->state.globals->features = features(relay);
 	for (unsigned i = 0; i < relay->interface_count; i++) {
 		if (dataplane_attach(relay->dataplane, i) < 0)
 			return -1;

@@ -25,6 +25,7 @@ static void name_what_stays(const struct config *running, const struct config *f
 	STAYS(limits.sessions, "limits.sessions");
 	STAYS(limits.pending_handshakes, "limits.pending_handshakes");
 	STAYS(limits.pending_bytes_per_handshake, "limits.pending_bytes_per_handshake");
+	STAYS(redis.sessions, "redis.sessions");
 #undef STAYS
 	if (!config_quic_lb_equal(running, file))
 		log_warnx("reload: quic_lb changed: needs a restart");

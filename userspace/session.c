@@ -303,7 +303,7 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 		session.cid_count = 1;
 	}
 	session.generation = pool->state->sessions[*slot].generation + 1;
-	session.flags |= to->pinned ? SESSION_PINNED : 0;
+	session.flags |= (to->pinned ? SESSION_PINNED : 0) | (to->shared ? SESSION_SHARED : 0);
 	session_write(pool, *slot, &session);
 	pool->live++;
 	pool->opened++;

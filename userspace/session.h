@@ -46,6 +46,7 @@ struct destination {
 	uint32_t backend;               /* slot */
 	uint32_t route;                 /* protocol_route_id of the route's name */
 	bool pinned;                    /* the route's migration */
+	bool shared;                    /* SESSION_SHARED */
 };
 
 struct session_link {
@@ -121,7 +122,7 @@ void session_move(struct session_pool *pool, uint32_t slot, const struct tuple *
 /* The backend chose this CID (SCID of its long header, Retry's included; may be empty). */
 void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid, bool retry);
 
-/* The client uses this CID, which no session holds, and QUIC-LB says that it is of this session's backend. */
+/* The client uses this CID, which no session holds, and QUIC-LB or another relay says that it is of this session's backend. */
 void session_adopt_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid);
 
 /*

@@ -136,7 +136,7 @@ static void serve_requests(struct relay *relay)
 	}
 }
 
-/* --- backends that workers ask the control process for ---------------------------------------------- */
+/* --- what workers ask the control process ----------------------------------------------------------- */
 
 static void pass_questions(struct relay *relay)
 {
@@ -147,6 +147,19 @@ static void pass_questions(struct relay *relay)
 		for (; left > 0 && (question = ring_front(&relay->workers[i].questions)); left--) {
 			control_socket_ask(&relay->control, question);
 			ring_pop(&relay->workers[i].questions);
+		}
+	}
+}
+
+static void pass_cid_questions(struct relay *relay)
+{
+	for (uint32_t i = 0; i < relay->worker_count; i++) {
+		struct cid_question *question;
+		uint32_t left = ring_count(&relay->workers[i].cid_questions);
+
+		for (; left > 0 && (question = ring_front(&relay->workers[i].cid_questions)); left--) {
+			control_socket_ask_cid(&relay->control, question);
+			ring_pop(&relay->workers[i].cid_questions);
 		}
 	}
 }
@@ -288,6 +301,7 @@ static bool serve(struct relay *relay, enum source source, int fd)
 		if (read(fd, &count, sizeof(count)) == sizeof(count)) {
 			serve_requests(relay);
 			pass_questions(relay);
+			pass_cid_questions(relay);
 			log_sessions(relay);
 		}
 		break;

@@ -69,7 +69,10 @@ static unsigned serve_inbox(struct worker *worker, struct ring *inbox)
 			frame.len_bytes = handover->len_bytes;
 			frame.interface = handover->interface;
 			memcpy(frame.data, handover->frame, handover->len_bytes);
-			forwarder_handle(&worker->forwarder, &frame);
+			if (handover->shared.backend == SLOT_NONE)
+				forwarder_handle(&worker->forwarder, &frame);
+			else
+				forwarder_handle_shared(&worker->forwarder, &frame, &handover->shared);
 		} else {
 			worker->forwarder.counters->drops[DROP_NO_TX_FRAME]++;
 		}
@@ -86,6 +89,9 @@ static void serve_command(struct worker *worker, const struct worker_command *co
 		break;
 	case WORKER_ANSWER:
 		forwarder_answer(&worker->forwarder, command->answer.id, command->answer.backend);
+		break;
+	case WORKER_CID_ANSWER:
+		forwarder_cid_answer(&worker->forwarder, command->cid_answer.id, &command->cid_answer.shared);
 		break;
 	case WORKER_LIMITS:
 		forwarder_set_limits(&worker->forwarder, &command->limits);
@@ -123,7 +129,8 @@ static void wake_others(struct worker *worker)
 	for (uint32_t to = 0; to < worker->workers; to++)
 		if (to != worker->index && !ring_is_empty(&worker->all[to].inboxes[worker->index]))
 			worker_wake(&worker->all[to]);
-	if (!(ring_is_empty(&worker->requests) && ring_is_empty(&worker->questions) && ring_is_empty(&worker->notes)) &&
+	if (!(ring_is_empty(&worker->requests) && ring_is_empty(&worker->questions) &&
+	      ring_is_empty(&worker->cid_questions) && ring_is_empty(&worker->notes)) &&
 	    write(worker->steward_fd, &one, sizeof(one)) < 0)
 		return; /* the counter is at its end, so the steward has been told */
 }
@@ -261,6 +268,7 @@ int worker_init(struct worker *worker, struct worker *all, uint32_t index, uint3
 	    ring_init(&worker->commands, COMMAND_SLOTS, sizeof(struct worker_command)) < 0 ||
 	    ring_init(&worker->requests, REQUEST_SLOTS, sizeof(struct nexthop_request)) < 0 ||
 	    ring_init(&worker->questions, QUESTION_SLOTS, sizeof(struct question)) < 0 ||
+	    ring_init(&worker->cid_questions, QUESTION_SLOTS, sizeof(struct cid_question)) < 0 ||
 	    ring_init(&worker->notes, NOTE_SLOTS, sizeof(struct session_note)) < 0)
 		return -errno;
 	return 0;
@@ -286,6 +294,7 @@ int worker_start(struct worker *worker)
 	worker->forwarder.outbox = &worker->outbox;
 	worker->forwarder.to_steward = &worker->requests;
 	worker->forwarder.questions = &worker->questions;
+	worker->forwarder.cid_questions = &worker->cid_questions;
 	for (uint32_t to = 0; to < worker->workers; to++)
 		worker->forwarder.to_workers[to] = &worker->all[to].inboxes[worker->index];
 	error = pthread_create(&worker->thread, NULL, worker_main, worker);
@@ -313,6 +322,7 @@ void worker_end(struct worker *worker)
 	ring_end(&worker->commands);
 	ring_end(&worker->requests);
 	ring_end(&worker->questions);
+	ring_end(&worker->cid_questions);
 	ring_end(&worker->notes);
 	if (worker->wake_fd > 0)
 		close(worker->wake_fd);

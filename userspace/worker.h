@@ -17,7 +17,7 @@ enum worker_polling { WORKER_ADAPTIVE, WORKER_SPINS, WORKER_SLEEPS };
 
 /* From the steward to a worker. */
 struct worker_command {
-	enum worker_command_type { WORKER_SESSION_END, WORKER_LIMITS, WORKER_ANSWER } type;
+	enum worker_command_type { WORKER_SESSION_END, WORKER_LIMITS, WORKER_ANSWER, WORKER_CID_ANSWER } type;
 	union {
 		struct {
 			uint32_t slot, generation;
@@ -27,6 +27,10 @@ struct worker_command {
 			uint64_t id;
 			uint32_t backend;
 		} answer;
+		struct {
+			uint64_t id;
+			struct shared_session shared;
+		} cid_answer;
 	};
 };
 
@@ -41,6 +45,7 @@ struct worker {
 	struct ring commands;            /* struct worker_command, from the steward */
 	struct ring requests;            /* struct nexthop_request, to the steward */
 	struct ring questions;           /* struct question, to the steward */
+	struct ring cid_questions;       /* struct cid_question, to the steward */
 	struct ring notes;               /* struct session_note, to the steward; forwarder.notes if wanted */
 	enum worker_polling polling;
 	int wake_fd;                     /* eventfd: ends the worker's sleep */

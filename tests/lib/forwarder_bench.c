@@ -69,6 +69,7 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 	assert_int_equal(ring_init(&bench->handovers, 8, sizeof(struct handover) + CHUNK), 0);
 	assert_int_equal(ring_init(&bench->requests, 8, sizeof(struct nexthop_request)), 0);
 	assert_int_equal(ring_init(&bench->questions, 8, sizeof(struct question)), 0);
+	assert_int_equal(ring_init(&bench->cid_questions, 8, sizeof(struct cid_question)), 0);
 	bench->nexthop = NEXTHOP_FOUND;
 	bench->f.routes = &bench->routes;
 	bench->f.nexthop_find = find_nexthop;
@@ -79,6 +80,7 @@ void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker,
 		bench->f.to_workers[i] = &bench->handovers;
 	bench->f.to_steward = &bench->requests;
 	bench->f.questions = &bench->questions;
+	bench->f.cid_questions = &bench->cid_questions;
 	bench->f.now_ns = 1000000000000;
 	bench->f.now_s = 1000;
 }
@@ -98,6 +100,7 @@ void bench_close(struct bench *bench)
 	ring_end(&bench->handovers);
 	ring_end(&bench->requests);
 	ring_end(&bench->questions);
+	ring_end(&bench->cid_questions);
 	free(bench->pool.area);
 	free(bench->pool.free);
 	plain_state_end(&bench->state);

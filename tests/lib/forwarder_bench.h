@@ -41,7 +41,7 @@ struct bench {
 	struct forwarder f;
 	struct frame_pool pool;
 	struct outbox outbox;
-	struct ring handovers, requests, questions;
+	struct ring handovers, requests, questions, cid_questions;
 	enum nexthop_verdict nexthop;    /* what nexthop_find answers */
 	struct output out[OUTPUTS];
 	unsigned outputs;

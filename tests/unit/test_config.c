@@ -95,6 +95,7 @@ static void assert_defaults(const struct config *c)
 	assert_string_equal(c->redis.password, "");
 	assert_int_equal(c->redis.db, 0);
 	assert_string_equal(c->redis.channel, "porter_routes");
+	assert_false(c->redis.sessions);
 	assert_string_equal(c->redis.username, "");
 	assert_false(c->redis.tls);
 	assert_string_equal(c->redis.ca_cert, "");
@@ -270,7 +271,7 @@ static const char every_key[] =
 	"  idle_timeout_unconfirmed: 3600}\n"
 	"api: {port: 1, address: '::1', token_file: /etc/sluice/token, log_requests: On, "
 	"tls: {cert: /etc/sluice/api.pem, key: /etc/sluice/api.key, client_ca: /etc/sluice/ca.pem}}\n"
-	"redis: {enabled: TRUE, address: '[::1]:6379', username: u, password: 0123, db: 15, channel: c,\n"
+	"redis: {enabled: TRUE, address: '[::1]:6379', username: u, password: 0123, db: 15, channel: c, sessions: on,\n"
 	"  tls: true, ca_cert: ca.pem, client_cert: c.pem, client_key: k.pem}\n"
 	"agones: {enabled: true, namespace: n, allocator_host: h, allocator_client_cert: c, allocator_client_key: k,\n"
 	"  allocator_ca_cert: a, insecure_skip_verify: true, timeout_ms: 60000, port_name: game,\n"
@@ -392,6 +393,7 @@ static void test_every_key(void **state)
 	assert_string_equal(c.redis.password, "0123");
 	assert_int_equal(c.redis.db, 15);
 	assert_string_equal(c.redis.channel, "c");
+	assert_true(c.redis.sessions);
 	assert_string_equal(c.redis.username, "u");
 	assert_true(c.redis.tls);
 	assert_string_equal(c.redis.ca_cert, "ca.pem");

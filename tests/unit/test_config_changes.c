@@ -28,6 +28,7 @@ static const struct {
 	{ "redis", "password", "redis: {password: p}" },
 	{ "redis", "db", "redis: {db: 1}" },
 	{ "redis", "channel", "redis: {channel: c}" },
+	{ "redis", "sessions", "redis: {enabled: true, sessions: true}" },
 	{ "redis", "tls", "redis: {tls: true}" },
 	{ "redis", "ca_cert", "redis: {ca_cert: c}" },
 	{ "redis", "client_cert", "redis: {client_cert: c}" },

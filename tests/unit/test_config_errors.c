@@ -106,6 +106,8 @@ static const struct error_row error_rows[] = {
 	  "c.yaml:1: api.tls: must have both cert and key, or neither\n" },
 	{ "api.tls.key without cert", "api:\n  tls:\n    client_ca: a\n    key: k",
 	  "c.yaml:4: api.tls: must have both cert and key, or neither\n" },
+	{ "redis.sessions without redis.enabled", "redis:\n  sessions: true",
+	  "c.yaml:2: redis.sessions: true: must be false without redis.enabled\n" },
 	{ "api.tls.client_ca alone", "api: {tls: {client_ca: a}}",
 	  "c.yaml:1: api.tls.client_ca: a: must be given with cert and key\n" },
 	{ "api.tls an unknown key", "api: {tls: {ca: a}}",

@@ -12,6 +12,11 @@
 
 #include "control/protocol.h"
 
+#define ZEROS_8 0, 0, 0, 0, 0, 0, 0, 0
+#define ASK_CID(min_len, max_len) \
+	12, 0, 0, 0, ZEROS_8, ZEROS_8, ZEROS_8, 0, 0, 0, 0, min_len, max_len, 0, 0
+#define CID_ANSWER(len, flags) \
+	13, 0, 0, 0, ZEROS_8, ZEROS_8, ZEROS_8, 1, 1, len, flags, ZEROS_8, 0, 0, 0, 0
 #define BYTES(...) { __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ })
 
 /* Host byte order; these are little endian's. */
@@ -54,6 +59,15 @@ static const struct {
 	  { .type = PROTOCOL_ANSWER, .answer = { 1, { .bytes = { [10] = 0xff, 0xff, 10, 0, 0, 5 } }, 0x611e, 0, 11 } },
 	  BYTES(11, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 5, 0x1e, 0x61, 0, 0, 11,
 		0, 0, 0) },
+	{ "ask for a connection ID",
+	  { .type = PROTOCOL_ASK_CID, .ask_cid = { 1, { 0xc1, 0xc2, 0xc3, 0xc4, [19] = 0xd4 }, 4, 20, 0 } },
+	  BYTES(12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xc1, 0xc2, 0xc3, 0xc4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xd4, 4,
+		20, 0, 0) },
+	{ "whose connection ID",
+	  { .type = PROTOCOL_CID_ANSWER,
+	    .cid_answer = { 1, { .bytes = { [10] = 0xff, 0xff, 10, 0, 0, 5 } }, 0x611e, 8, PROTOCOL_ROUTE_PINNED, 9, 0, 0 } },
+	  BYTES(13, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 5, 0x1e, 0x61, 8, 2, 9, 0,
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0) },
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -94,7 +108,7 @@ static void what_is_wrong_is_refused(void **unused)
 {
 	static const struct {
 		const char *name;
-		uint8_t bytes[40];
+		uint8_t bytes[48];
 		size_t len;
 	} wrong[] = {
 		{ "type 0", BYTES(0, 0, 0, 0) },
@@ -110,6 +124,11 @@ static void what_is_wrong_is_refused(void **unused)
 		  BYTES(4, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 0, 0, 0, 0, 0, 0, '*') },
 		{ "targets beside a question",
 		  BYTES(4, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 1, 0, 0, 0, 0, 0, '*') },
+		{ "connection ID of 21 bytes", BYTES(ASK_CID(4, 21)) },
+		{ "connection ID of 3 bytes", BYTES(ASK_CID(3, 20)) },
+		{ "connection ID from 8 to 7 bytes", BYTES(ASK_CID(8, 7)) },
+		{ "answer with a connection ID of 21 bytes", BYTES(CID_ANSWER(21, 0)) },
+		{ "answer with unknown flags", BYTES(CID_ANSWER(8, 1)) },
 	};
 	struct protocol_message message, bad = { .type = PROTOCOL_TYPES }, nameless = { .type = PROTOCOL_ROUTE };
 	struct protocol_message crowded = { .type = PROTOCOL_ROUTE, .route.count = PROTOCOL_TARGETS_MAX + 1, .text = "*" };

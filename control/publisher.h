@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * publisher: which connection IDs of the relay's sessions other relays should
+ * hear of now. It walks the relay's table of them (read-only, while the relay goes
+ * on), and remembers what it has told until when. Main thread; no clock inside.
+ *
+ * Told are IDs of confirmed sessions: a flood of Initials from forged addresses
+ * writes nothing. And of those that another relay's word opened, confirmed or
+ * not, lest they be forgotten while they are used.
+ */
+#ifndef SLUICE_PUBLISHER_H
+#define SLUICE_PUBLISHER_H
+
+#include "control/session_record.h"
+#include "userspace/state.h"
+
+struct publisher;
+
+struct publisher *publisher_new(void); /* NULL: no memory */
+void publisher_free(struct publisher *publisher);
+
+/* What was told may be lost: all is told again. */
+void publisher_restart(struct publisher *publisher);
+
+/*
+ * Goes on from where it stopped, over at most *slots slots of the table, which it counts
+ * down, and fills `cids` with up to `max` that are due. How many. Each is due again
+ * after between 3/8 and 1/2 of ttl_s: spread, so that many of one moment do not stay together.
+ */
+unsigned publisher_sweep(struct publisher *publisher, const struct state *state, uint32_t now_s, uint32_t ttl_s,
+			 uint32_t *slots, struct session_cid *cids, unsigned max);
+
+#endif
