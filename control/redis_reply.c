@@ -148,11 +148,22 @@ int redis_reader_feed(struct redis_reader *reader, const void *bytes, size_t len
 	return 0;
 }
 
+/* Whether what has been read so far begins with a line that is too long, whole or not. */
+static bool line_is_too_long(const redisReader *hiredis)
+{
+	return hiredis->len - hiredis->pos > REDIS_REPLY_LINE_MAX &&
+	       !memchr(hiredis->buf + hiredis->pos, '\n', REDIS_REPLY_LINE_MAX);
+}
+
 int redis_reader_next(struct redis_reader *reader, struct redis_reply **reply)
 {
 	void *object = NULL;
 
 	*reply = NULL;
+	if (line_is_too_long(reader->hiredis)) {
+		reader->too_large = true;
+		return -EPROTO;
+	}
 	if (redisReaderGetReply(reader->hiredis, &object) != REDIS_OK)
 		return reader->hiredis->err == REDIS_ERR_OOM && !reader->too_large ? -ENOMEM : -EPROTO;
 	if (object)

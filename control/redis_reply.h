@@ -19,6 +19,11 @@ enum {
 	 */
 	REDIS_REPLY_BYTES_MAX = 4 << 20,
 	REDIS_REPLY_ELEMENTS_MAX = 1 << 16, /* of one array */
+	/*
+	 * A status, an error, a number or a length. hiredis looks for a line's end from its
+	 * beginning each time that more arrives: one of 4 MiB takes as long as 128 of them.
+	 */
+	REDIS_REPLY_LINE_MAX = 1 << 16,
 };
 
 enum redis_reply_type { REDIS_STRING, REDIS_STATUS, REDIS_ERROR, REDIS_INTEGER, REDIS_NIL, REDIS_ARRAY };

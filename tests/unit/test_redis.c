@@ -237,6 +237,55 @@ static void endless_string_is_refused_at_the_bound(void **unused)
 	redis_reader_free(reader);
 }
 
+/* Each begins with such a line, of which no end is there after so many bytes; behind it may be anything. */
+static void endless_lines_are_refused_at_their_bound(void **unused)
+{
+	static const char *const heads[] = { "+", "-", "$", "*", "*2\r\n+a\r\n+", "*1\r\n$3\r\nabc\r\n:" };
+	static char bytes[4096];
+
+	(void)unused;
+	memset(bytes, '7', sizeof(bytes));
+	for (size_t i = 0; i < COUNT(heads); i++) {
+		struct redis_reader *reader = redis_reader_new();
+		struct redis_reply *reply = NULL;
+		size_t fed = 0;
+		int error = redis_reader_feed(reader, heads[i], strlen(heads[i]));
+
+		while (!error && fed <= REDIS_REPLY_LINE_MAX + sizeof(bytes)) {
+			error = redis_reader_next(reader, &reply);
+			redis_reply_free(reply);
+			if (!error)
+				error = redis_reader_feed(reader, bytes, sizeof(bytes));
+			fed += sizeof(bytes);
+		}
+		assert_int_equal(error, -EPROTO);
+		assert_in_range(fed, REDIS_REPLY_LINE_MAX, REDIS_REPLY_LINE_MAX + 2 * sizeof(bytes));
+		assert_string_equal(redis_reader_error(reader), "reply too large");
+		redis_reader_free(reader);
+	}
+}
+
+static void long_string_is_no_long_line(void **unused)
+{
+	static char bytes[3 * REDIS_REPLY_LINE_MAX + 64];
+	struct redis_reader *reader = redis_reader_new();
+	struct redis_reply *reply;
+	size_t len = (size_t)snprintf(bytes, sizeof(bytes), "$%d\r\n", 3 * REDIS_REPLY_LINE_MAX), end;
+
+	(void)unused;
+	end = len + 3 * REDIS_REPLY_LINE_MAX;
+	memset(bytes + len, 'x', 3 * REDIS_REPLY_LINE_MAX);
+	memcpy(bytes + end, "\r\n", 2);
+	for (size_t at = 0; at < end + 2; at += 4096) {
+		assert_int_equal(redis_reader_feed(reader, bytes + at, end + 2 - at < 4096 ? end + 2 - at : 4096), 0);
+		assert_int_equal(redis_reader_next(reader, &reply), 0);
+	}
+	assert_non_null(reply);
+	assert_int_equal(reply->len, 3 * REDIS_REPLY_LINE_MAX);
+	redis_reply_free(reply);
+	redis_reader_free(reader);
+}
+
 /* --- the table ----------------------------------------------------------------------------------- */
 
 static void table_finds_what_was_put(void **unused)
@@ -328,6 +377,8 @@ int main(void)
 		cmocka_unit_test(messages_are_written),
 		cmocka_unit_test(replies_are_read),
 		cmocka_unit_test(endless_string_is_refused_at_the_bound),
+		cmocka_unit_test(endless_lines_are_refused_at_their_bound),
+		cmocka_unit_test(long_string_is_no_long_line),
 		cmocka_unit_test(table_finds_what_was_put),
 		cmocka_unit_test(options_are_checked),
 	};
