@@ -292,14 +292,21 @@ static bool is_kept(const struct kept *kept, unsigned ifindex)
 	return false;
 }
 
+/* Detached first: who unlinks a pin is not told when the kernel, later, takes the program off. */
 static void prune_link(const void *context, unsigned ifindex)
 {
 	const struct kept *kept = context;
 	char path[PIN_PATH_MAX];
+	struct bpf_link *link;
 
+	if (is_kept(kept, ifindex))
+		return;
 	pins_interface_path(path, kept->instance, PIN_LINK, ifindex);
-	if (!is_kept(kept, ifindex))
-		unlink(path);
+	link = bpf_link__open(path);
+	if (link)
+		bpf_link__detach(link);
+	bpf_link__destroy(link);
+	unlink(path);
 }
 
 static void prune_joined(const void *context, unsigned ifindex)
