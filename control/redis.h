@@ -12,6 +12,9 @@
  *     set       MULTI; PUBLISH ours; HSET; HDEL from the other two; PUBLISH Porter's, if it can say it; EXEC
  *     delete    MULTI; PUBLISH ours; HDEL from all three; EXEC
  *
+ * We spell names in lower case. Where another has written one otherwise, both also
+ * HDEL it as he spelled it: else the next load would bring it back.
+ *
  * Two connections: one subscribes, one sends commands (RESP 2, Redis 5 and
  * later; no cluster: a transaction spans two keys). An ACL user needs
  * +@connection +@transaction +hset +hdel +hscan +publish +subscribe,

@@ -12,7 +12,7 @@ const char *const redis_keys[REDIS_HASHES] = {
 	[REDIS_HASH_AGONES] = REDIS_KEY_AGONES,
 };
 
-int redis_know(struct redis_table *table, size_t max, const char *fqdn, struct route_spec *spec)
+int redis_know(struct redis_table *table, size_t max, const char *fqdn, const char *spelling, struct route_spec *spec)
 {
 	struct redis_entry *entry = redis_table_find(table, fqdn);
 
@@ -23,7 +23,8 @@ int redis_know(struct redis_table *table, size_t max, const char *fqdn, struct r
 	}
 	if (!entry && table->count >= max)
 		return -ENOSPC;
-	return redis_table_put(table, fqdn, spec) ? 0 : -ENOMEM;
+	entry = redis_table_put(table, fqdn, spec);
+	return entry ? redis_entry_spell(entry, spelling) : -ENOMEM;
 }
 
 /* --- the load ------------------------------------------------------------------------------------ */
@@ -65,7 +66,7 @@ static void tell_snapshot(struct redis *redis)
 static int overlay(struct redis *redis, struct redis_table *table, const struct redis_table *over)
 {
 	for (const struct redis_entry *entry = over->first; entry; entry = entry->after) {
-		int error = redis_know(table, redis->options.routes_max, entry->fqdn, entry->spec);
+		int error = redis_know(table, redis->options.routes_max, entry->fqdn, entry->spelling, entry->spec);
 
 		if (error == -ENOMEM)
 			return error;
@@ -75,9 +76,23 @@ static int overlay(struct redis *redis, struct redis_table *table, const struct 
 	return 0;
 }
 
+/* Writes that waited for Redis learn only now how it spells their names. */
+static int spell_writes(struct redis *redis)
+{
+	int error = 0;
+
+	for (struct redis_entry *entry = redis->writes.first; entry && !error; entry = entry->after) {
+		const struct redis_entry *loaded = redis_table_find(&redis->loading, entry->fqdn);
+
+		error = loaded ? redis_entry_spell(entry, loaded->spelling) : 0;
+	}
+	return error;
+}
+
 static int load_end(struct redis *redis, const char **why)
 {
-	if (overlay(redis, &redis->loading, &redis->news) || overlay(redis, &redis->loading, &redis->writes)) {
+	if (overlay(redis, &redis->loading, &redis->news) || spell_writes(redis) ||
+	    overlay(redis, &redis->loading, &redis->writes)) {
 		*why = "no memory";
 		return -ENOMEM;
 	}
@@ -110,7 +125,8 @@ static int load_chunk(struct redis *redis, const struct redis_reply *pairs, cons
 	for (size_t i = 0; i + 1 < pairs->count; i += 2) {
 		char name[CONFIG_FQDN_MAX + 1];
 		struct route_spec *spec = read_pair(redis, pairs->elements[i], pairs->elements[i + 1], name);
-		int error = spec ? redis_know(&redis->loading, redis->options.routes_max, name, spec) : -EINVAL;
+		const char *spelling = pairs->elements[i]->text;
+		int error = spec ? redis_know(&redis->loading, redis->options.routes_max, name, spelling, spec) : -EINVAL;
 
 		route_spec_release(spec);
 		if (error == -ENOMEM) {
@@ -159,7 +175,7 @@ static int apply(struct redis *redis, const struct redis_message *message)
 
 	if (redis_entry_says(redis_table_find(&redis->held, message->fqdn), message->spec))
 		return 0;
-	error = redis_know(&redis->held, redis->options.routes_max, message->fqdn, message->spec);
+	error = redis_know(&redis->held, redis->options.routes_max, message->fqdn, message->spelling, message->spec);
 	if (error)
 		return error;
 	if (message->spec && redis->callbacks.changed)
@@ -172,11 +188,14 @@ static int apply(struct redis *redis, const struct redis_message *message)
 /* Until the load is done the newest of each name is kept: what HSCAN read may be older. */
 static int keep(struct redis *redis, const struct redis_message *message)
 {
+	struct redis_entry *entry;
+
 	if (!redis->news.buckets)
 		return 0; /* the load has not begun: it will read that */
 	if (redis->news.count >= redis->options.routes_max && !redis_table_find(&redis->news, message->fqdn))
 		return -ENOSPC;
-	return redis_table_put(&redis->news, message->fqdn, message->spec) ? 0 : -ENOMEM;
+	entry = redis_table_put(&redis->news, message->fqdn, message->spec);
+	return entry ? redis_entry_spell(entry, message->spelling) : -ENOMEM;
 }
 
 static int take(struct redis *redis, bool own_channel, const struct redis_message *message)

@@ -3,6 +3,7 @@
 #include "control/redis_message.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "control/route_json.h"
@@ -18,6 +19,7 @@ static int read_object(json_t *object, struct redis_message *message)
 		memcpy(message->origin, origin, strlen(origin) + 1);
 	if (!fqdn || routes_name(fqdn, message->fqdn))
 		return -EBADMSG;
+	snprintf(message->spelling, sizeof(message->spelling), "%s", fqdn);
 	if (json_is_true(json_object_get(object, "deleted")))
 		return 0;
 	return route_json_read(object, &message->spec, error) ? 0 : -EBADMSG;

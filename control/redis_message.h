@@ -24,7 +24,8 @@ enum {
 };
 
 struct redis_message {
-	char fqdn[CONFIG_FQDN_MAX + 1];
+	char fqdn[CONFIG_FQDN_MAX + 1];     /* in lower case */
+	char spelling[CONFIG_FQDN_MAX + 1]; /* as it was written */
 	struct route_spec *spec;            /* owned; NULL: deleted */
 	char origin[REDIS_ORIGIN_BYTES];    /* "" : none given */
 };

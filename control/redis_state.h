@@ -85,8 +85,8 @@ int redis_send(struct redis *redis, const struct redis_expected *expected, int a
 /* The same for a command whose answers are those of one that was noted. */
 int redis_send_more(struct redis *redis, int argc, const char *const argv[]);
 
-/* Makes the table say so. 0 or -ENOMEM; -ENOSPC: it holds `max` others. */
-int redis_know(struct redis_table *table, size_t max, const char *fqdn, struct route_spec *spec);
+/* Makes the table say so; spelling as redis_entry_spell. 0 or -ENOMEM; -ENOSPC: it holds `max` others. */
+int redis_know(struct redis_table *table, size_t max, const char *fqdn, const char *spelling, struct route_spec *spec);
 
 /* redis_load.c. Errors: the connection is of no more use, *why says why. */
 /* redis_load_reply: 1: the snapshot has been told; 0: there is more to load. */

@@ -25,6 +25,7 @@ int redis_table_init(struct redis_table *table)
 static void entry_free(struct redis_entry *entry)
 {
 	route_spec_release(entry->spec);
+	free(entry->spelling);
 	free(entry);
 }
 
@@ -108,6 +109,20 @@ struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn,
 	route_spec_release(entry->spec);
 	entry->spec = spec;
 	return entry;
+}
+
+int redis_entry_spell(struct redis_entry *entry, const char *spelling)
+{
+	char *copy;
+
+	if (!spelling || strcmp(spelling, entry->fqdn) == 0)
+		return 0;
+	copy = strdup(spelling);
+	if (!copy)
+		return -ENOMEM;
+	free(entry->spelling);
+	entry->spelling = copy;
+	return 0;
 }
 
 void redis_table_remove(struct redis_table *table, struct redis_entry *entry)

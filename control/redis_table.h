@@ -17,6 +17,7 @@ struct redis_entry {
 	struct redis_entry *chain;     /* of its bucket */
 	struct redis_entry *before, *after; /* in order of arrival */
 	struct route_spec *spec;       /* NULL: deleted, known not to be */
+	char *spelling;                /* how Redis spells the name, if not in lower case; NULL: as fqdn */
 	/* Of writes only: */
 	bool queued;                   /* its value has yet to be sent */
 	unsigned replies_due, echoes_due; /* of transactions that were sent */
@@ -38,6 +39,9 @@ struct redis_entry *redis_table_find(const struct redis_table *table, const char
 
 /* Adds, or replaces the spec of, by a reference of its own; NULL: deleted. NULL: no memory, nothing changed. */
 struct redis_entry *redis_table_put(struct redis_table *table, const char *fqdn, struct route_spec *spec);
+
+/* Notes that it is spelled so there; as fqdn, or NULL: nothing to note. 0 or -ENOMEM. */
+int redis_entry_spell(struct redis_entry *entry, const char *spelling);
 void redis_table_remove(struct redis_table *table, struct redis_entry *entry);
 
 /* Whether the entry says just that. entry may be NULL: it says "deleted". */

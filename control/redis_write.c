@@ -66,16 +66,19 @@ static char *value_of(const struct route_spec *spec, enum redis_hash *hash)
 	return strdup(spec->targets[0].text);
 }
 
-/* HSET in one hash (REDIS_HASHES: in none), HDEL from the others. */
-static int send_hashes(struct redis *redis, const char *fqdn, enum redis_hash in, const char *value)
+/* HSET in one hash (REDIS_HASHES: in none), HDEL from the others; and from all as others spell the name. */
+static int send_hashes(struct redis *redis, const struct redis_entry *entry, enum redis_hash in, const char *value)
 {
 	int error = 0;
 
 	for (enum redis_hash hash = 0; hash < REDIS_HASHES && !error; hash++) {
-		const char *set[] = { "HSET", redis_keys[hash], fqdn, value };
-		const char *unset[] = { "HDEL", redis_keys[hash], fqdn };
+		const char *set[] = { "HSET", redis_keys[hash], entry->fqdn, value };
+		const char *unset[] = { "HDEL", redis_keys[hash], entry->fqdn };
+		const char *unspell[] = { "HDEL", redis_keys[hash], entry->spelling };
 
 		error = hash == in ? redis_send_more(redis, 4, set) : redis_send_more(redis, 3, unset);
+		if (!error && entry->spelling)
+			error = redis_send_more(redis, 3, unspell);
 	}
 	return error;
 }
@@ -93,7 +96,10 @@ static int send_write(struct redis *redis, struct redis_entry *entry)
 	const char *publish_porters[] = { "PUBLISH", redis->channel, porters };
 	/* MULTI, EXEC, and what is queued between them. */
 	const struct redis_expected expected = {
-		.command = REDIS_WRITE, .replies_left = 3 + REDIS_HASHES + porters_too, .entry = entry };
+		.command = REDIS_WRITE,
+		.replies_left = 3 + REDIS_HASHES * (entry->spelling ? 2 : 1) + porters_too,
+		.entry = entry,
+	};
 	int error = -ENOMEM;
 
 	if (!ours || (porters_too && !porters) || (entry->spec && !value))
@@ -102,7 +108,7 @@ static int send_write(struct redis *redis, struct redis_entry *entry)
 	if (!error)
 		error = redis_send_more(redis, 3, publish);
 	if (!error)
-		error = send_hashes(redis, entry->fqdn, in, value);
+		error = send_hashes(redis, entry, in, value);
 	if (!error && porters_too)
 		error = redis_send_more(redis, 3, publish_porters);
 	if (!error)
@@ -196,19 +202,20 @@ int redis_write_reply(struct redis *redis, struct redis_expected *expected, cons
 static int write_queue(struct redis *redis, const char *fqdn, struct route_spec *spec)
 {
 	struct redis_entry *entry = redis_table_find(&redis->writes, fqdn);
+	const struct redis_entry *held = redis_table_find(&redis->held, fqdn);
 
-	if (!entry && redis->phase == REDIS_READY && redis_entry_says(redis_table_find(&redis->held, fqdn), spec))
+	if (!entry && redis->phase == REDIS_READY && redis_entry_says(held, spec))
 		return 0;
 	if (!entry && redis->writes.count >= redis->options.writes_max) {
 		redis->stats.writes_dropped++;
 		return -ENOSPC;
 	}
 	entry = redis_table_put(&redis->writes, fqdn, spec);
-	if (!entry)
+	if (!entry || (held && redis_entry_spell(entry, held->spelling)))
 		return -ENOMEM;
 	entry->queued = true;
 	/* Beyond routes_max it is only not recognised when it comes back. */
-	redis_know(&redis->held, redis->options.routes_max, fqdn, spec);
+	redis_know(&redis->held, redis->options.routes_max, fqdn, NULL, spec);
 	/* Sent from redis_handle, which the caller's wait comes to at once: one place where connections fail. */
 	redis_wake(redis);
 	return 0;

@@ -344,6 +344,34 @@ static void rejected(const struct redis_options *options, const char *reason)
 	redis_client_end(&client);
 }
 
+/* Others may write names as they like; a write of ours does away with that, or the next load would bring it back. */
+static void names_are_removed_as_others_spell_them(void **unused)
+{
+	(void)unused;
+	redis_world_cli(&world, "HSET porter:routes:simple Loaded.Test 10.0.0.1:7 other.test 10.0.0.1:7");
+	redis_client_begin(&client, &world, NULL);
+	assert_true(redis_client_connected(&client, true));
+	porter_sets("Told.TEST", "agones", "fleet");
+	assert_true(redis_client_sees(&client, "told.test", ROUTE_AGONES, "fleet"));
+	assert_int_equal(redis_delete(client.redis, "loaded.test"), 0);
+	assert_int_equal(redis_set_plain(client.redis, "told.test", ROUTE_SIMPLE, "10.0.0.2:7"), 0);
+	assert_all_written(&client);
+	assert_string_equal(redis_world_cli(&world, "HKEYS porter:routes:simple | sort | tr '\\n' ' '"),
+			    "other.test told.test ");
+	assert_string_equal(redis_world_cli(&world, "HKEYS porter:routes:agones"), "");
+	assert_int_equal(redis_delete(client.redis, "told.test"), 0);
+	assert_all_written(&client);
+	assert_string_equal(redis_world_cli(&world, "HKEYS porter:routes:simple"), "other.test");
+	/* By a write that was made before anything was known. */
+	redis_client_end(&client);
+	redis_world_cli(&world, "HSET porter:routes:simple Again.Test 10.0.0.1:7");
+	redis_client_begin(&client, &world, NULL);
+	assert_int_equal(redis_delete(client.redis, "again.test"), 0);
+	assert_true(redis_client_connected(&client, true));
+	assert_all_written(&client);
+	assert_string_equal(redis_world_cli(&world, "HKEYS porter:routes:simple"), "other.test");
+}
+
 static void password_and_acl_user(void **unused)
 {
 	struct redis_options options = { .password = "wrong" };
@@ -469,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(writes_that_wait_are_bounded, set_up_without_server, tear_down),
 		WITH_SERVER(routes_are_bounded),
 		WITH_SERVER(database_of_its_own),
+		WITH_SERVER(names_are_removed_as_others_spell_them),
 		WITH_SERVER(password_and_acl_user),
 		WITH_SERVER(user_that_may_only_read_reads_on),
 		WITH_SERVER(refusal_for_now_keeps_the_write),
