@@ -291,6 +291,8 @@ void metrics_print_targets(FILE *out, const struct targets_stats *stats)
 	gauge(out, "sluice_target_names_unresolved", "Of those, without any address.", stats->unresolved);
 	counter(out, "sluice_target_lookups_total", "Times a name was resolved.", stats->lookups);
 	counter(out, "sluice_target_lookup_failures_total", "Of those, without an address.", stats->failures);
+	counter(out, "sluice_target_servers_left_out_total", "Servers beyond the 32 that a route sent to the relay may have.",
+		stats->left_out);
 }
 
 void metrics_print_servers(FILE *out, struct servers *servers)

@@ -451,11 +451,16 @@ void targets_free(struct targets *targets)
 	free(targets);
 }
 
-static void target_put(struct protocol_route *route, const struct addr *address, uint16_t port, uint16_t weight)
+/* Under the lock. */
+static void target_put(struct targets *targets, struct protocol_route *route, const struct addr *address, uint16_t port,
+		       uint16_t weight)
 {
-	if (route->count < PROTOCOL_TARGETS_MAX)
-		route->targets[route->count++] =
-			(struct protocol_target){ .address = *address, .port_be = htons(port), .weight = weight };
+	if (route->count == PROTOCOL_TARGETS_MAX) {
+		targets->stats.left_out++;
+		return;
+	}
+	route->targets[route->count++] =
+		(struct protocol_target){ .address = *address, .port_be = htons(port), .weight = weight };
 }
 
 /* Each address of a name has the name's weight. */
@@ -467,12 +472,12 @@ static void spec_put(struct targets *targets, const struct route_spec *spec, str
 		const struct name *name;
 
 		if (target->name_len == 0) {
-			target_put(route, &target->address.addr, target->address.port, target->weight);
+			target_put(targets, route, &target->address.addr, target->address.port, target->weight);
 			continue;
 		}
 		name = name_find(targets, target->text, target->name_len);
 		for (unsigned j = 0; name && j < name->count; j++)
-			target_put(route, &name->addresses[j], target->address.port, target->weight);
+			target_put(targets, route, &name->addresses[j], target->address.port, target->weight);
 	}
 	pthread_mutex_unlock(&targets->lock);
 }

@@ -53,6 +53,7 @@ unsigned targets_addresses(const struct addrinfo *list, struct addr addresses[st
 struct targets_stats {
 	size_t names, unresolved;      /* in use; of those, without any address */
 	uint64_t lookups, failures;
+	uint64_t left_out;             /* servers beyond PROTOCOL_TARGETS_MAX, each time that their route was told */
 };
 void targets_stats(struct targets *targets, struct targets_stats *stats);
 

@@ -104,6 +104,18 @@ echo "${V4[a]} other.internal" >>"$WORK/hosts"
 check "hold up no other: a new one" post "$(route named.test simple "other.internal:$BACKEND_PORT")"
 check "serves as soon as one of them is given up" wait_for "it serves" 15 answers named.test a.test
 
+# 36 servers, and a route has room for 32.
+for ((i = 0; i < 36; i++)); do
+	echo "10.99.$((i % 3)).$((i + 1)) crowd$((i % 3)).internal"
+done >>"$WORK/hosts"
+servers_left_out() {
+	api GET /metrics >/dev/null && [ "$(metric sluice_target_servers_left_out_total)" = "$1" ]
+}
+check "no server is left out so far" servers_left_out 0
+check "a route with more servers than there is room for" post '{"fqdn":"crowd.test","type":"simple","targets":[
+	{"address":"crowd0.internal:5"},{"address":"crowd1.internal:5"},{"address":"crowd2.internal:5"}]}'
+check "four of them are left out, and counted" wait_for "the count" 15 servers_left_out 4
+
 # --- a time to live ----------------------------------------------------------------------------------
 
 check "a route for two seconds" post '{"fqdn":"short.test","type":"simple","target":"'"$TARGET_A"'","ttl":2}'
