@@ -31,7 +31,7 @@
 
 #include "bpf/abi.h"
 
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 3
 
 enum {
 	PROTOCOL_TARGETS_MAX = 32,     /* servers of one route */
@@ -94,7 +94,8 @@ struct protocol_target {
 enum protocol_route_flags {
 	PROTOCOL_ROUTE_ASK = 1 << 0,   /* no targets: each client's server is asked for */
 	PROTOCOL_ROUTE_PINNED = 1 << 1, /* migration: pinned */
-	PROTOCOL_ROUTE_FLAGS = PROTOCOL_ROUTE_ASK | PROTOCOL_ROUTE_PINNED,
+	PROTOCOL_ROUTE_PRESERVE = 1 << 2, /* client_ip: preserve; not with PROTOCOL_ROUTE_PINNED */
+	PROTOCOL_ROUTE_FLAGS = PROTOCOL_ROUTE_ASK | PROTOCOL_ROUTE_PINNED | PROTOCOL_ROUTE_PRESERVE,
 };
 
 /*
@@ -165,7 +166,7 @@ int protocol_encode(const struct protocol_message *message, uint8_t bytes[static
 
 /*
  * Reads one packet. 0, or -EBADMSG: unknown type, wrong length, text that is missing, too long or holds a NUL, too
- * many targets, unknown flags, or a weight of 0.
+ * many targets, flags that are unknown or exclude each other, or a weight of 0.
  */
 int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *message);
 

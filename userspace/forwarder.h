@@ -164,7 +164,10 @@ void first_flight_housekeeping(struct forwarder *f);
 bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner);
 bool foreign_long(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
 
-/* from_backend.c: a datagram for a relay port. */
+/*
+ * from_backend.c: a datagram for a relay port; or, where a->endpoint.relay_address is RELAY_ADDRESS_CLIENT, for no
+ * address of ours.
+ */
 void from_backend(struct forwarder *f, struct arrival *a);
 
 /* Ends a frame in hand. */

@@ -379,8 +379,9 @@ static int workers_start(struct relay *relay)
 			log_errorx("worker %u: thread", i);
 			return -1;
 		}
-	relay->state.globals->features = (relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0) |
-					 (relay->quic_lb ? FEATURE_FOREIGN_CIDS : 0);
+	/* Beside FEATURE_CLIENT_IP, if it is there already: of routes, or of sessions of the relay before. */
+	relay->state.globals->features |= (relay->config->fast_path == FAST_PATH_KERNEL ? FEATURE_KERNEL_PATH : 0) |
+					  (relay->quic_lb ? FEATURE_FOREIGN_CIDS : 0);
 	for (unsigned i = 0; i < relay->interface_count; i++) {
 		if (dataplane_attach(relay->dataplane, i) < 0)
 			return -1;
