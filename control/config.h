@@ -94,6 +94,7 @@ struct config_route {
 	struct config_target *targets;
 	unsigned target_count;
 	enum migration migration;
+	enum client_ip client_ip;
 	bool has_health;
 	struct route_health health;    /* defaults where it is not given */
 	int line;                      /* in the file */

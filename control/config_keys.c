@@ -59,6 +59,8 @@ static const char *const route_types[] = {
 	[ROUTE_SIMPLE] = "simple", [ROUTE_AGONES] = "agones", NULL };
 static const char *const migrations[] = {
 	[MIGRATION_PATH] = "path", [MIGRATION_PINNED] = "pinned", NULL };
+static const char *const client_ips[] = {
+	[CLIENT_IP_RELAY] = "relay", [CLIENT_IP_PRESERVE] = "preserve", NULL };
 static const char *const log_levels[] = {
 	[CONFIG_LOG_ERROR] = "error", [CONFIG_LOG_WARN] = "warn", [CONFIG_LOG_INFO] = "info",
 	[CONFIG_LOG_DEBUG] = "debug", NULL };
@@ -221,6 +223,7 @@ static const struct config_key route_keys[] = {
 	STRING("target", ROUTE(target), NULL, NULL), /* by type: config_check_route */
 	LIST("targets", target_list),
 	CHOICE("migration", ROUTE(migration), migrations, MIGRATION_PATH),
+	CHOICE("client_ip", ROUTE(client_ip), client_ips, CLIENT_IP_RELAY),
 	NESTED("health", health_mapping),
 };
 static const struct config_mapping route_mapping = MAPPING(route_keys, config_check_route);

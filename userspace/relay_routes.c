@@ -75,7 +75,8 @@ int relay_route_set_file(struct relay *relay, const struct config_route *route)
 	const struct route_spec *spec = route->spec;
 	struct protocol_route message = {
 		.flags = (spec->type == ROUTE_AGONES ? PROTOCOL_ROUTE_ASK : 0) |
-			 (spec->migration == MIGRATION_PINNED ? PROTOCOL_ROUTE_PINNED : 0),
+			 (spec->migration == MIGRATION_PINNED ? PROTOCOL_ROUTE_PINNED : 0) |
+			 (spec->client_ip == CLIENT_IP_PRESERVE ? PROTOCOL_ROUTE_PRESERVE : 0),
 	};
 
 	for (unsigned i = 0; spec->type == ROUTE_SIMPLE && i < spec->count; i++)

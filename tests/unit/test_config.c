@@ -290,7 +290,7 @@ static const char every_key[] =
 	"  - fqdn: '*._under_score.example.com'\n"
 	"    type: agones\n"
 	"    target: my-fleet\n"
-	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n"
+	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, client_ip: preserve, fqdn: '*'}\n"
 	"  - {fqdn: several.example.com, type: simple, health: {interval: 7, timeout: 2, rise: 1, fall: 4},\n"
 	"     targets: [{address: 'a.internal:5', weight: 65535}, {address: '10.0.0.6:6'}]}\n";
 
@@ -414,6 +414,7 @@ static void test_every_key(void **state)
 	assert_int_equal(c.route_count, 4);
 	assert_string_equal(c.routes[0].fqdn, "game1.example.com");
 	assert_int_equal(c.routes[0].migration, MIGRATION_PINNED);
+	assert_int_equal(c.routes[0].spec->client_ip, CLIENT_IP_RELAY);
 	assert_ip(c.routes[0].spec->targets[0].address.addr, "10.0.0.5");
 	assert_int_equal(c.routes[0].spec->targets[0].address.port, 7777);
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
@@ -425,6 +426,7 @@ static void test_every_key(void **state)
 	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");
 	assert_int_equal(c.routes[2].spec->targets[0].address.port, 1);
 	assert_int_equal(c.routes[2].spec->health.interval_s, 0);
+	assert_int_equal(c.routes[2].spec->client_ip, CLIENT_IP_PRESERVE);
 	assert_int_equal(c.routes[3].spec->count, 2);
 	assert_int_equal(c.routes[3].spec->health.interval_s, 7);
 	assert_int_equal(c.routes[3].spec->health.timeout_s, 2);
