@@ -151,6 +151,7 @@ struct config_quic_lb {
 	uint32_t nonce_length;         /* 4..18; with server_id_length at most 19 */
 	bool encrypted;                /* else there is no key */
 	uint8_t key[16];               /* secret */
+	enum client_ip client_ip;      /* of the sessions that its connection IDs open */
 	struct config_quic_lb_server *servers; /* by ID, unique; several may have one address */
 	size_t server_count;           /* at least 1 */
 	int line;                      /* of config_rotation in the file */

@@ -185,6 +185,7 @@ static const struct config_key quic_lb_keys[] = {
 	NUMBER("server_id_length", QUIC_LB(server_id_length), 1, CONFIG_QUIC_LB_ID_MAX, 0, REQUIRED),
 	NUMBER("nonce_length", QUIC_LB(nonce_length), 4, CONFIG_QUIC_LB_BODY_MAX - 1, 0, REQUIRED),
 	PARSED("key", WHOLE(struct config_quic_lb), NULL, config_quic_lb_key, SECRET),
+	CHOICE("client_ip", QUIC_LB(client_ip), client_ips, CLIENT_IP_RELAY),
 	PAIRS("servers", quic_lb_server_pairs, REQUIRED),
 };
 static const struct config_mapping quic_lb_mapping = MAPPING(quic_lb_keys, config_quic_lb_check);

@@ -58,7 +58,10 @@ static bool rate_take(struct forwarder *f)
 
 static void open_session(struct forwarder *f, struct arrival *a, uint32_t backend, const struct quic_cid *dcid)
 {
-	const struct destination to = { .backend = backend };
+	const struct destination to = {
+		.backend = backend,
+		.preserve = f->quic_lb_preserve >> quic_lb_rotation(dcid->bytes) & 1,
+	};
 	enum session_verdict verdict;
 	struct endpoint own;
 	uint32_t slot;

@@ -35,6 +35,7 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 	};
 	if (options->quic_lb) {
 		forwarder->quic_lb = options->quic_lb;
+		forwarder->quic_lb_preserve = options->quic_lb_preserve;
 		forwarder->quic_lb_crypto = quic_lb_crypto_new(options->quic_lb);
 	}
 	if (!forwarder->limit || !forwarder->icmp_limit || !forwarder->scratch || !forwarder->crypto ||

@@ -64,6 +64,7 @@ struct forwarder {
 	struct hello *scratch;           /* of the datagram in hand */
 	const struct quic_lb *quic_lb;   /* NULL: none configured. Its servers are slots in backends */
 	struct quic_lb_crypto *quic_lb_crypto;
+	uint8_t quic_lb_preserve;        /* bit n: backends of rotation n see their clients' own addresses */
 	uint64_t foreign_next_ns;        /* when the next session opened by QUIC-LB would be on time (GCRA) */
 	struct counters *counters;       /* this worker's, in shared memory */
 	struct worker_gauges *gauges;    /* so are these; frames is the caller's to set */
@@ -90,6 +91,7 @@ struct forwarder_options {
 	uint32_t pending_seconds;
 	uint32_t new_sessions_per_s_per_source;
 	const struct quic_lb *quic_lb;           /* borrowed; may be NULL */
+	uint8_t quic_lb_preserve;                /* as above */
 };
 
 /* The fields that are pointers to others' things are the caller's to set. 0 or -ENOMEM. */

@@ -336,6 +336,7 @@ struct forwarder_options relay_worker_options(const struct relay *relay, const s
 		/* A source's connections are spread over the workers by their ports. */
 		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
 		.quic_lb = relay->quic_lb,
+		.quic_lb_preserve = relay_quic_lb_preserve(relay),
 	};
 }
 
