@@ -62,10 +62,10 @@ rebound() {
 	grep '^Path validation against path .* succeeded' "$WORK/log/gtlsserver-a"
 }
 
-# Between the families there is nothing to keep.
+# seen_from_the_relay HOST
 seen_from_the_relay() {
 	: >"$WORK/log/gtlsserver-a"
-	answers b6.test a.test || return
+	answers "$1" a.test || return
 	echo "the server saw $(servers_peers | xargs)"
 	[ "$(servers_peers | grep -c '^\[10.83.2.1\]:')" = 1 ] && [ "$(servers_peers | wc -l)" = 1 ]
 }
@@ -81,29 +81,7 @@ start_capture_b() {
 	start_capture b b b0 "dst port $BACKEND_PORT and not src host ${V4[b]}"
 }
 
-# --- transfers
-
-download() {
-	gtls "$1" /big -q && same_file "$WORK/download/big" "$WORK/a.htdocs/big"
-}
-
-upload() {
-	gtls "$1" /index.html -q -m POST -d "$WORK/a.htdocs/big"
-}
-
-# transfers FAST_PATH HOST: 20 MB each way, and who forwarded them.
-transfers() {
-	local kernel worker share
-
-	kernel=$(forwarded kernel) worker=$(forwarded worker)
-	check "$1: $2: 20 MB download arrives whole" download "$2"
-	check "$1: $2: 20 MB upload is accepted" upload "$2"
-	share=$(share_since "$kernel" "$worker")
-	case $1 in
-	kernel) check "kernel: $2: XDP forwarded at least 95 % of the packets ($share %)" test "$share" -ge 95 ;;
-	userspace) check "userspace: $2: XDP forwarded none ($share %)" test "$share" -eq 0 ;;
-	esac
-}
+# --- transfers that something happens to
 
 # An upload in whose middle the client goes to a new address with a new connection ID, which names its server.
 migrates() {
@@ -165,14 +143,24 @@ api_shows_the_client() {
 		GET "/sessions/by-path/${V4[a]}:$BACKEND_PORT/$(clients_own | sed -E 's/[][]//g')"
 }
 
-json='Content-Type: application/json'
-preserve='{"type":"simple","target":"10.0.0.1:1","client_ip":"preserve"}'
-route_is_kept() {
-	expect 200 PUT /routes/x.test -H "$json" -d "$preserve" && says 200 '.client_ip == "preserve"' GET /routes/x.test
+# api_route CLIENT_IP [MEMBER]: says so of a.test.
+api_route() {
+	api PUT /routes/a.test -H 'Content-Type: application/json' \
+		-d "{\"type\":\"simple\",\"target\":\"${V4[a]}:$BACKEND_PORT\",\"client_ip\":\"$1\"${2:-}}"
 }
+
 pinned_is_refused() {
-	expect 400 PUT /routes/x.test -H "$json" -d "${preserve/%\}/,\"migration\":\"pinned\"\}}" &&
-		grep -q '"client_ip: must be relay' "$WORK/answer"
+	api_route preserve ',"migration":"pinned"' | tee "$WORK/refusal"
+	[ "$(cat "$WORK/status")" = 400 ] && grep -q '"client_ip: must be relay' "$WORK/refusal"
+}
+
+# The relay knew of no such route: it begins to look for these answers now.
+route_is_changed() {
+	api_route preserve && says 200 '.client_ip == "preserve"' GET /routes/a.test && seen 1 answers a.test a.test
+}
+
+route_is_changed_back() {
+	api_route relay && says 200 'has("client_ip") | not' GET /routes/a.test && seen_from_the_relay a.test
 }
 
 for path in kernel userspace; do
@@ -184,7 +172,7 @@ for path in kernel userspace; do
 	check "$path: the client's port changes, and the backend sees and validates it" seen 2 rebound a.test
 	check "$path: the same by IPv6" seen 2 rebound a6.test
 	unlimit_clients
-	check "$path: a backend of the other family sees the relay" seen_from_the_relay
+	check "$path: a backend of the other family sees the relay" seen_from_the_relay b6.test
 	start_capture_b
 	check "$path: a route that does not preserve" answers b.test b.test
 	check "$path: its backend sees the relay" captured_from 10.83.3.1
@@ -196,21 +184,24 @@ for path in kernel userspace; do
 	stop_pid "$server" # it tells of each packet, which takes its time
 	start_gtlsserver a
 	quiet_server=$spawned_pid
-	transfers $path a.test
-	transfers $path a6.test
+	transfers $path a.test "IPv4"
+	transfers $path a6.test "IPv6"
 	[ $path != kernel ] || check "a download goes on while the relay is killed and started again" restart_in_the_middle
 	stop_pid "$quiet_server"
 	GTLSSERVER_LOG=1 start_gtlsserver a
 	server=$spawned_pid
 done
 
+check "the relay before stops clean" relay_stop_clean
+relay_config kernel | relay_start
+control_start
+check "the control process is connected" wait_for "readiness" 10 is_ready
+check "without it in the file the backend sees the relay" seen_from_the_relay a.test
+check "the API refuses a route that preserves and is pinned" pinned_is_refused
+check "a route that the API changes so: the backend sees the client" route_is_changed
+check "the API shows the client where the backend sees it, and finds it there" api_shows_the_client
 in_ns relay sysctl -qw net.ipv4.ip_forward=1
 in_ns client ip route add 10.83.2.0/24 via 10.83.1.1 || bail "the client's route"
 check "what the backend sends to others the host forwards, and what comes back" echoes_by_the_host
-control_start
-check "the control process is connected" wait_for "readiness" 10 is_ready
-check "the relay has its routes from there" answers a.test a.test
-check "the API shows the client where the backend sees it, and finds it there" api_shows_the_client
-check "the API takes a route that preserves" route_is_kept
-check "the API refuses one that is pinned, too" pinned_is_refused
+check "and back: the backend sees the relay" route_is_changed_back
 finish
