@@ -81,11 +81,11 @@ struct entry_head {
 
 /* --- paths: client 4-tuple (and backend) -> where to ------------------------------------------
  *
- * A path is (client 4-tuple, relay address:port, backend); the relay address and port may be the
- * client's own. Each known client 4-tuple has one
- * default entry (ordinal 0). When one client socket talks to several backends, every further path
- * of the 4-tuple has an entry of its own, hashed with an ordinal 1..PATH_SIBLINGS_MAX, and the
- * default entry's `siblings` has bit ordinal - 1 set: then only a CID decides.
+ * A path is (client 4-tuple, relay address:port, backend); the client's own address and port may
+ * take the place of the relay's. Each known client 4-tuple has one default entry (ordinal 0). When
+ * one client socket talks to several backends, every further path of the 4-tuple has an entry of its
+ * own, hashed with an ordinal 1..PATH_SIBLINGS_MAX, and the default entry's `siblings` has bit
+ * ordinal - 1 set: then only a CID decides.
  */
 enum {
 	PATH_CONFIRMED = 1 << 0,  /* the client used the backend's CID: the kernel may forward */

@@ -90,7 +90,7 @@ ALWAYS_INLINE struct siphash_key table_key(void)
 /* --- endpoints ------------------------------------------------------------------------------ */
 
 struct endpoint_view {
-	__u32 slot;
+	__u32 slot;           /* in endpoints; with RELAY_ADDRESS_CLIENT in replies */
 	__u8 kind;
 	__u8 relay_address;
 };
