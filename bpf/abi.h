@@ -42,7 +42,8 @@ enum {
 	QUEUES_MAX = 64,              /* per interface; XSK map key = interface slot * QUEUES_MAX + queue */
 	WORKERS_MAX = 64,
 	ENDPOINT_SLOTS = 1024,        /* listeners x addresses + relay addresses, at most half of it used */
-	RELAY_ADDRESSES_MAX = 256,
+	RELAY_ADDRESSES_MAX = 255,
+	RELAY_ADDRESS_CLIENT = 255,   /* no slot: the source is the client's own (client_ip: preserve) */
 	NEXTHOPS_MAX = 4096,
 	NEXTHOP_NONE = NEXTHOPS_MAX,  /* a slot that stays empty: no way known */
 	NEXTHOP_SLOTS,
@@ -80,10 +81,11 @@ struct entry_head {
 
 /* --- paths: client 4-tuple (and backend) -> where to ------------------------------------------
  *
- * A path is (client 4-tuple, relay address:port, backend). Each known client 4-tuple has one
- * default entry (ordinal 0). When one client socket talks to several backends, every further path
- * of the 4-tuple has an entry of its own, hashed with an ordinal 1..PATH_SIBLINGS_MAX, and the
- * default entry's `siblings` has bit ordinal - 1 set: then only a CID decides.
+ * A path is (client 4-tuple, relay address:port, backend); the client's own address and port may
+ * take the place of the relay's. Each known client 4-tuple has one default entry (ordinal 0). When
+ * one client socket talks to several backends, every further path of the 4-tuple has an entry of its
+ * own, hashed with an ordinal 1..PATH_SIBLINGS_MAX, and the default entry's `siblings` has bit
+ * ordinal - 1 set: then only a CID decides.
  */
 enum {
 	PATH_CONFIRMED = 1 << 0,  /* the client used the backend's CID: the kernel may forward */
@@ -100,8 +102,8 @@ struct path_entry {
 	__u16 endpoint;          /* slot in endpoints: the listener address:port the client uses */
 	__u32 backend;           /* slot in backends */
 	__u32 session;           /* slot in sessions: the (first) session on this path */
-	__be16 relay_port_be;
-	__u8 relay_address;      /* slot in relay_addresses */
+	__be16 relay_port_be;    /* with RELAY_ADDRESS_CLIENT the client's */
+	__u8 relay_address;      /* slot in relay_addresses, or RELAY_ADDRESS_CLIENT */
 	__u8 flags;              /* PATH_* */
 	__u8 siblings;           /* default entry: bit n: there is an entry with ordinal n + 1 */
 	__u8 cid_len;            /* of cid, 0..20; 0 with a zero-length CID or none known yet */
@@ -110,7 +112,11 @@ struct path_entry {
 	__u8 cid[CID_LEN_MAX];   /* the CID learned last, zero behind cid_len: found without the CID index */
 };
 
-/* --- replies: (backend, relay address:port) -> client ---------------------------------------- */
+/* --- replies: (backend, relay address:port) -> client -----------------------------------------
+ *
+ * With RELAY_ADDRESS_CLIENT the client stands for the relay address: such a reply is on its way to
+ * the client, and its own addresses and ports are all that it is found by.
+ */
 enum {
 	REPLY_CONFIRMED = 1 << 0, /* as PATH_CONFIRMED */
 	REPLY_ANSWERED = 1 << 1,  /* the backend has sent to this path */
@@ -122,7 +128,7 @@ struct reply_entry {
 	struct addr backend;
 	__be16 backend_port_be;
 	__be16 relay_port_be;
-	__u8 relay_address;
+	__u8 relay_address;      /* as in the path */
 	__u8 flags;              /* REPLY_* */
 	__u16 nexthop;           /* slot in nexthops: the way to the client; also written alone, by the steward */
 	struct addr client;
@@ -193,7 +199,7 @@ struct session {
 	__u8 path_count;
 	__u8 wrong_guesses;            /* of a CID below 8 bytes, before confirmation */
 	__u8 mover_packets;            /* in a row from `mover`, up to what a move takes */
-	__u8 unused;
+	__u8 preserve;                 /* 1: client_ip: preserve: RELAY_ADDRESS_CLIENT where families allow */
 	__u64 candidate;               /* hash of the unknown CID used last; confirmed: it may become an alias */
 	__u32 paths[SESSION_PATHS_MAX];/* slots in paths; paths[0] is the session's home */
 	__u32 cids[SESSION_CIDS_MAX];  /* slots in cids, oldest first */
@@ -265,6 +271,7 @@ struct nexthop {
 enum {
 	FEATURE_KERNEL_PATH = 1 << 0,   /* fast_path: kernel */
 	FEATURE_FOREIGN_CIDS = 1 << 1,  /* unknown CIDs may still be somebody's (QUIC-LB, shared sessions) */
+	FEATURE_CLIENT_IP = 1 << 2,     /* packets to others may be replies of a RELAY_ADDRESS_CLIENT path */
 };
 
 struct globals {
@@ -377,6 +384,8 @@ ASSERT_SIZE(struct worker_gauges, 16);
 ASSERT_AT(struct socket_stats, counters, 32);
 ASSERT_AT(struct worker_record, gauges, sizeof(struct counters));
 ASSERT_AT(struct worker_record, sockets, sizeof(struct counters) + 16);
+_Static_assert((int)RELAY_ADDRESS_CLIENT == (int)RELAY_ADDRESSES_MAX && (int)RELAY_ADDRESS_CLIENT == (__u8)~0,
+	       "what is no slot is beyond the table, and the only __u8 that is");
 _Static_assert(QUEUES_MAX <= WORKERS_MAX, "each queue number has a worker_record");
 ASSERT_SIZE(struct cid_report, 32);
 

@@ -35,7 +35,7 @@
 	X(PENDING_TIMEOUT, "pending_timeout", "first flight not complete in time")                 \
 	X(SESSIONS_FULL, "sessions_full", "session table is at its limit")                         \
 	X(TABLE_FULL, "table_full", "no free slot within the probes of an index")                  \
-	X(PORTS_EXHAUSTED, "ports_exhausted", "no relay port free towards the backend")            \
+	X(PORTS_EXHAUSTED, "ports_exhausted", "no port free towards the backend")                  \
 	X(SOURCE_RATE, "source_rate", "too many new sessions from one source")                     \
 	X(UNKNOWN_CID, "unknown_cid", "connection ID of no session, from an unknown 4-tuple")      \
 	X(AMBIGUOUS_4TUPLE, "ambiguous_4tuple", "unknown CID on a 4-tuple with several sessions")  \

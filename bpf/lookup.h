@@ -90,7 +90,7 @@ ALWAYS_INLINE struct siphash_key table_key(void)
 /* --- endpoints ------------------------------------------------------------------------------ */
 
 struct endpoint_view {
-	__u32 slot;
+	__u32 slot;           /* in endpoints; with RELAY_ADDRESS_CLIENT in replies */
 	__u8 kind;
 	__u8 relay_address;
 };
@@ -305,17 +305,24 @@ struct reply_view {
 	__u8 flags;
 };
 
-struct reply_key {
-	struct addr backend;
-	__be16 backend_port_be, relay_port_be;
-	__u32 relay_address;
-};
-
 ALWAYS_INLINE int reply_is(const struct reply_entry *e, const struct reply_key *key)
 {
 	return READ_ONCE(e->backend_port_be) == key->backend_port_be &&
 	       READ_ONCE(e->relay_port_be) == key->relay_port_be &&
 	       READ_ONCE(e->relay_address) == key->relay_address && addr_is(&e->backend, &key->backend);
+}
+
+ALWAYS_INLINE enum lookup reply_copy(struct reply_entry *e, __u16 seq, struct reply_view *view)
+{
+	view->entry = e;
+	view->client = addr_read(&e->client);
+	view->path = READ_ONCE(e->path);
+	view->last_seen_s = READ_ONCE(e->last_seen_s);
+	view->client_port_be = READ_ONCE(e->client_port_be);
+	view->endpoint = READ_ONCE(e->endpoint);
+	view->nexthop = READ_ONCE(e->nexthop);
+	view->flags = READ_ONCE(e->flags);
+	return entry_end(&e->head, seq);
 }
 
 __attribute__((noinline)) __u32 reply_probe(const struct reply_key *key, __u64 hash)
@@ -356,15 +363,54 @@ ALWAYS_INLINE enum lookup reply_find(const struct reply_key *key, struct reply_v
 		if (!reply_is(e, key))
 			return LOOKUP_ABSENT;
 	}
-	view->entry = e;
-	view->client = addr_read(&e->client);
-	view->path = READ_ONCE(e->path);
-	view->last_seen_s = READ_ONCE(e->last_seen_s);
-	view->client_port_be = READ_ONCE(e->client_port_be);
-	view->endpoint = READ_ONCE(e->endpoint);
-	view->nexthop = READ_ONCE(e->nexthop);
-	view->flags = READ_ONCE(e->flags);
-	return entry_end(&e->head, seq);
+	return reply_copy(e, seq, view);
+}
+
+/* --- replies to clients themselves: RELAY_ADDRESS_CLIENT ---------------------------------------- */
+
+ALWAYS_INLINE int reply_is_client(const struct reply_entry *e, const struct reply_key *key)
+{
+	return reply_is(e, key) && addr_is(&e->client, &key->client);
+}
+
+/*
+ * The slot of a live entry, or SLOT_NONE. Here are all probes: most packets are
+ * none of these, and the program for those must not grow.
+ */
+__attribute__((noinline)) __u32 reply_probe_client(const struct reply_key *key)
+{
+	struct siphash_key secret = table_key();
+	__u64 hash;
+
+	if (!key)
+		return SLOT_NONE;
+	hash = reply_hash_client(&secret, &key->backend, key->backend_port_be, &key->client, key->relay_port_be);
+	for (__u32 i = 0; i < PROBES_MAX; i++) {
+		__u32 slot = table_slot(hash, i, reply_slots);
+		struct reply_entry *e = array_at(&replies, slot);
+
+		if (!e)
+			break;
+		if (seq_is_used(READ_ONCE(e->head.seq)) && reply_is_client(e, key))
+			return slot;
+		if (!READ_ONCE(e->head.overflow))
+			break;
+	}
+	return SLOT_NONE;
+}
+
+/* What stands in a slot that reply_probe_client found. */
+ALWAYS_INLINE enum lookup reply_read_client(__u32 slot, const struct reply_key *key, struct reply_view *view)
+{
+	struct reply_entry *e = array_at(&replies, slot);
+	__u16 seq;
+
+	if (!e)
+		return LOOKUP_ABSENT;
+	seq = entry_begin(&e->head);
+	if (!reply_is_client(e, key))
+		return LOOKUP_ABSENT;
+	return reply_copy(e, seq, view);
 }
 
 #endif

@@ -9,6 +9,9 @@
  *
  *     parse -> ours? -> alive? -> whole? --> relay port: from a backend --+
  *                                        \-> listener:   from a client ---+-> forward, punt or drop
+ *
+ * Ours is also a reply to a client whose own address its backend sees
+ * (client_ip: preserve): to an address of nobody here, but of a known path.
  */
 #include "maps.h"
 #include "parse.h"
@@ -74,6 +77,28 @@ ALWAYS_INLINE int is_relay_port(const struct globals *g, __be16 port_be)
 	       (port >= READ_ONCE(g->relay_ports[2]) && port <= READ_ONCE(g->relay_ports[3]));
 }
 
+ALWAYS_INLINE struct reply_key reply_key_of(const struct packet *packet, __u32 relay_address)
+{
+	return (struct reply_key){
+		.backend = packet->src,
+		.client = packet->dst,
+		.backend_port_be = packet->src_port_be,
+		.relay_port_be = packet->dst_port_be,
+		.relay_address = relay_address,
+	};
+}
+
+/* A reply to a client itself is as one to a relay address, whose slot is the reply's. */
+ALWAYS_INLINE enum lookup find_client_reply(const struct packet *packet, struct endpoint_view *endpoint)
+{
+	struct reply_key key = reply_key_of(packet, RELAY_ADDRESS_CLIENT);
+
+	endpoint->slot = reply_probe_client(&key);
+	endpoint->kind = ENDPOINT_RELAY;
+	endpoint->relay_address = RELAY_ADDRESS_CLIENT;
+	return endpoint->slot == SLOT_NONE ? LOOKUP_ABSENT : LOOKUP_FOUND;
+}
+
 /* Port 0 stands for relay addresses in the table, and is nobody's on the wire (RFC 6335 s6). */
 ALWAYS_INLINE enum lookup find_endpoint(const struct globals *g, const struct packet *packet,
 					struct endpoint_view *endpoint)
@@ -85,6 +110,8 @@ ALWAYS_INLINE enum lookup find_endpoint(const struct globals *g, const struct pa
 	found = endpoint_find(&packet->dst, packet->dst_port_be, endpoint);
 	if (found == LOOKUP_ABSENT && is_relay_port(g, packet->dst_port_be))
 		found = endpoint_find(&packet->dst, 0, endpoint);
+	if (found == LOOKUP_ABSENT && READ_ONCE(g->features) & FEATURE_CLIENT_IP)
+		found = find_client_reply(packet, endpoint);
 	return found;
 }
 
@@ -114,14 +141,14 @@ ALWAYS_INLINE __u32 way_verdict(const struct packet *packet, const struct way *w
 	return v4_src == v4_dst ? VERDICT_TRANSLATE : VERDICT_PUNT;
 }
 
-/* The way from a path's relay port to its backend. */
+/* The way from a path's relay port, or from its client as it is, to its backend. */
 ALWAYS_INLINE __u32 way_to_backend(const struct packet *packet, const struct path_view *path, struct way *way)
 {
 	struct backend *backend = array_at(&backends, path->backend);
 	struct relay_address *relay = array_at(&relay_addresses, path->relay_address);
 	__u16 seq;
 
-	if (!backend || !relay)
+	if (!backend)
 		return VERDICT_PUNT;
 	seq = entry_begin(&backend->head);
 	way->dst = addr_read(&backend->address);
@@ -129,7 +156,8 @@ ALWAYS_INLINE __u32 way_to_backend(const struct packet *packet, const struct pat
 	way->nexthop = READ_ONCE(backend->nexthop);
 	if (entry_end(&backend->head, seq) != LOOKUP_FOUND)
 		return VERDICT_PUNT;
-	way->src = addr_read(&relay->address);
+	/* RELAY_ADDRESS_CLIENT has no slot, and nothing else has none. */
+	way->src = relay ? addr_read(&relay->address) : packet->src;
 	way->src_port_be = path->relay_port_be;
 	way->last_seen_s = &path->entry->last_seen_s;
 	way->was_seen_s = path->last_seen_s;
@@ -231,21 +259,32 @@ ALWAYS_INLINE int host_has_port(__be16 port_be)
 	return word && READ_ONCE(*word) >> (port % 64) & 1;
 }
 
-ALWAYS_INLINE __u32 from_backend(const struct globals *g, const struct packet *packet, __u8 relay_address, __u32 now_s,
-				 struct way *way)
+/* It may be to a socket of this host, and not to a path. */
+ALWAYS_INLINE int may_be_hosts(const struct packet *packet, const struct endpoint_view *to)
 {
-	struct reply_key key = { packet->src, packet->src_port_be, packet->dst_port_be, relay_address };
+	return to->kind == ENDPOINT_RELAY && to->relay_address != RELAY_ADDRESS_CLIENT &&
+	       host_has_port(packet->dst_port_be);
+}
+
+ALWAYS_INLINE __u32 from_backend(const struct globals *g, const struct packet *packet, const struct endpoint_view *to,
+				 __u32 now_s, struct way *way)
+{
+	struct reply_key key = reply_key_of(packet, to->relay_address);
 	struct reply_view reply = {};
 	struct endpoint *endpoint;
-	enum lookup found = reply_find(&key, &reply);
+	enum lookup found;
 	__u32 header;
 	__u16 seq;
 	__u8 kind;
 
+	if (to->relay_address == RELAY_ADDRESS_CLIENT)
+		found = reply_read_client(to->slot, &key, &reply);
+	else
+		found = reply_find(&key, &reply);
 	if (found == LOOKUP_BUSY)
 		return VERDICT_PUNT;
 	if (found == LOOKUP_ABSENT)
-		return host_has_port(packet->dst_port_be) ? VERDICT_PASS : DROP_UNKNOWN_RELAY_PORT;
+		return may_be_hosts(packet, to) ? VERDICT_PASS : DROP_UNKNOWN_RELAY_PORT;
 	endpoint = array_at(&endpoints, reply.endpoint);
 	if (!endpoint)
 		return VERDICT_PUNT;
@@ -290,12 +329,12 @@ ALWAYS_INLINE int handle(struct xdp_md *ctx, const struct globals *g, struct pac
 	verdict = parse_check(packet);
 	/* A fragment, say, for a socket of this host in the relay's range. */
 	if (verdict != NO_DEFECT)
-		return endpoint.kind == ENDPOINT_RELAY && host_has_port(packet->dst_port_be) ? XDP_PASS : drop(verdict);
+		return may_be_hosts(packet, &endpoint) ? XDP_PASS : drop(verdict);
 	direction = found == LOOKUP_FOUND && endpoint.kind == ENDPOINT_RELAY ? TO_CLIENT : TO_BACKEND;
 	if (found == LOOKUP_BUSY)
 		verdict = VERDICT_PUNT;
 	else if (endpoint.kind == ENDPOINT_RELAY)
-		verdict = from_backend(g, packet, endpoint.relay_address, now_s, &way);
+		verdict = from_backend(g, packet, &endpoint, now_s, &way);
 	else if (endpoint.kind == ENDPOINT_QUIC)
 		verdict = from_client(g, packet, endpoint.slot, now_s, &way);
 	else

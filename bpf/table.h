@@ -79,8 +79,8 @@ SLUICE_INLINE __u64 table_hash_addr(const struct siphash_key *key, const struct 
 	return siphash_final(&s);
 }
 
-/* The same with 32 bits beside, which an IPv4 address leaves room for: one word less again. */
-SLUICE_INLINE __u64 table_hash_addr_32(const struct siphash_key *key, const struct addr *a, __u32 beside, __u64 more)
+/* With 32 bits beside, which an IPv4 address leaves room for: one word less again. */
+SLUICE_INLINE struct siphash table_begin_addr_32(const struct siphash_key *key, const struct addr *a, __u32 beside)
 {
 	struct siphash s = siphash_init(key);
 
@@ -91,6 +91,13 @@ SLUICE_INLINE __u64 table_hash_addr_32(const struct siphash_key *key, const stru
 		siphash_word(&s, a->halves[1]);
 		siphash_word(&s, beside);
 	}
+	return s;
+}
+
+SLUICE_INLINE __u64 table_hash_addr_32(const struct siphash_key *key, const struct addr *a, __u32 beside, __u64 more)
+{
+	struct siphash s = table_begin_addr_32(key, a, beside);
+
 	if (more)
 		siphash_word(&s, more);
 	return siphash_final(&s);
@@ -107,6 +114,33 @@ SLUICE_INLINE __u64 reply_hash(const struct siphash_key *key, const struct addr 
 			       __u8 relay_address, __be16 relay_port_be)
 {
 	return table_hash_addr_32(key, backend, (__u32)backend_port_be << 16 | relay_port_be, relay_address);
+}
+
+/* Of RELAY_ADDRESS_CLIENT: no address of the relay's is in it. */
+SLUICE_INLINE __u64 reply_hash_client(const struct siphash_key *key, const struct addr *backend, __be16 backend_port_be,
+				      const struct addr *client, __be16 client_port_be)
+{
+	struct siphash s = table_begin_addr_32(key, backend, (__u32)backend_port_be << 16 | client_port_be);
+
+	if (!addr_is_v4(client))
+		siphash_word(&s, client->halves[0]);
+	siphash_word(&s, client->halves[1]);
+	return siphash_final(&s);
+}
+
+/* What a reply is found by. */
+struct reply_key {
+	struct addr backend;
+	struct addr client;      /* counts with RELAY_ADDRESS_CLIENT alone, whose relay_port_be is the client's */
+	__be16 backend_port_be, relay_port_be;
+	__u32 relay_address;
+};
+
+SLUICE_INLINE __u64 reply_key_hash(const struct siphash_key *secret, const struct reply_key *key)
+{
+	if (key->relay_address == RELAY_ADDRESS_CLIENT)
+		return reply_hash_client(secret, &key->backend, key->backend_port_be, &key->client, key->relay_port_be);
+	return reply_hash(secret, &key->backend, key->backend_port_be, (__u8)key->relay_address, key->relay_port_be);
 }
 
 /*

@@ -64,8 +64,8 @@ static bool body_keys_known(const struct api_request *request, struct api_answer
 	json_object_foreach(request->body, key, value) {
 		if (strcmp(key, "fqdn") == 0 || key_is_known(key, route_json_keys))
 			continue;
-		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type, target, targets, migration, health, expires "
-			  "or ttl",
+		api_error(answer, 400, "%.100s: unknown key: must be fqdn, type, target, targets, migration, "
+			  "client_ip, health, expires or ttl",
 			  key);
 		return false;
 	}

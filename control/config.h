@@ -94,6 +94,7 @@ struct config_route {
 	struct config_target *targets;
 	unsigned target_count;
 	enum migration migration;
+	enum client_ip client_ip;
 	bool has_health;
 	struct route_health health;    /* defaults where it is not given */
 	int line;                      /* in the file */
@@ -151,6 +152,7 @@ struct config_quic_lb {
 	uint32_t nonce_length;         /* 4..18; with server_id_length at most 19 */
 	bool encrypted;                /* else there is no key */
 	uint8_t key[16];               /* secret */
+	enum client_ip client_ip;      /* of the sessions that its connection IDs open */
 	struct config_quic_lb_server *servers; /* by ID, unique; several may have one address */
 	size_t server_count;           /* at least 1 */
 	int line;                      /* of config_rotation in the file */

@@ -168,7 +168,8 @@ void config_check_listener(struct config_walk *walk, void *base, const struct co
 
 static void draft_fill(struct route_draft *draft, const struct config_route *route)
 {
-	*draft = (struct route_draft){ .type = route->type, .migration = route->migration };
+	*draft = (struct route_draft){
+		.type = route->type, .migration = route->migration, .client_ip = route->client_ip };
 	if (route->has_health)
 		draft->health = route->health;
 	if (route->target) {
@@ -234,6 +235,9 @@ void config_check_route(struct config_walk *walk, void *base, const struct confi
 	must = route_spec_new(&draft, &route->spec, &at);
 	if (must && at == ROUTE_SPEC_AT_HEALTH)
 		config_walk_error(walk, line_or_begin(lines, "health"), "health", NULL, must);
+	else if (must && at == ROUTE_SPEC_AT_CLIENT_IP)
+		config_walk_error(walk, line_or_begin(lines, "client_ip"), "client_ip",
+				  client_ip_name(route->client_ip), must);
 	else if (must)
 		target_error(walk, route, lines, at, must);
 }

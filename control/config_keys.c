@@ -59,6 +59,8 @@ static const char *const route_types[] = {
 	[ROUTE_SIMPLE] = "simple", [ROUTE_AGONES] = "agones", NULL };
 static const char *const migrations[] = {
 	[MIGRATION_PATH] = "path", [MIGRATION_PINNED] = "pinned", NULL };
+static const char *const client_ips[] = {
+	[CLIENT_IP_RELAY] = "relay", [CLIENT_IP_PRESERVE] = "preserve", NULL };
 static const char *const log_levels[] = {
 	[CONFIG_LOG_ERROR] = "error", [CONFIG_LOG_WARN] = "warn", [CONFIG_LOG_INFO] = "info",
 	[CONFIG_LOG_DEBUG] = "debug", NULL };
@@ -184,6 +186,7 @@ static const struct config_key quic_lb_keys[] = {
 	NUMBER("server_id_length", QUIC_LB(server_id_length), 1, CONFIG_QUIC_LB_ID_MAX, 0, REQUIRED),
 	NUMBER("nonce_length", QUIC_LB(nonce_length), 4, CONFIG_QUIC_LB_BODY_MAX - 1, 0, REQUIRED),
 	PARSED("key", WHOLE(struct config_quic_lb), NULL, config_quic_lb_key, SECRET),
+	CHOICE("client_ip", QUIC_LB(client_ip), client_ips, CLIENT_IP_RELAY),
 	PAIRS("servers", quic_lb_server_pairs, REQUIRED),
 };
 static const struct config_mapping quic_lb_mapping = MAPPING(quic_lb_keys, config_quic_lb_check);
@@ -222,6 +225,7 @@ static const struct config_key route_keys[] = {
 	STRING("target", ROUTE(target), NULL, NULL), /* by type: config_check_route */
 	LIST("targets", target_list),
 	CHOICE("migration", ROUTE(migration), migrations, MIGRATION_PATH),
+	CHOICE("client_ip", ROUTE(client_ip), client_ips, CLIENT_IP_RELAY),
 	NESTED("health", health_mapping),
 };
 static const struct config_mapping route_mapping = MAPPING(route_keys, config_check_route);

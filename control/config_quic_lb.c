@@ -217,8 +217,9 @@ bool config_quic_lb_equal(const struct config *a, const struct config *b)
 	for (unsigned i = 0; i < a->quic_lb_count; i++) {
 		const struct config_quic_lb *x = &a->quic_lb[i], *y = &b->quic_lb[i];
 
-		if (x->config_rotation != y->config_rotation || x->server_id_length != y->server_id_length ||
-		    x->nonce_length != y->nonce_length || x->encrypted != y->encrypted ||
+		if (x->config_rotation != y->config_rotation || x->client_ip != y->client_ip ||
+		    x->server_id_length != y->server_id_length || x->nonce_length != y->nonce_length ||
+		    x->encrypted != y->encrypted ||
 		    memcmp(x->key, y->key, sizeof(x->key)) != 0 || !servers_equal(x, y))
 			return false;
 	}

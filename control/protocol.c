@@ -43,7 +43,8 @@ static size_t body_len_of(uint16_t type, uint8_t target_count)
 
 static bool route_is_sound(const struct protocol_route *route)
 {
-	if (route->flags & ~PROTOCOL_ROUTE_FLAGS || (route->flags & PROTOCOL_ROUTE_ASK && route->count > 0))
+	if (route->flags & ~PROTOCOL_ROUTE_FLAGS || (route->flags & PROTOCOL_ROUTE_ASK && route->count > 0) ||
+	    (route->flags & PROTOCOL_ROUTE_PINNED && route->flags & PROTOCOL_ROUTE_PRESERVE))
 		return false;
 	for (unsigned i = 0; i < route->count; i++)
 		if (route->targets[i].weight == 0)

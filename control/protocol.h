@@ -99,7 +99,8 @@ struct protocol_target {
 enum protocol_route_flags {
 	PROTOCOL_ROUTE_ASK = 1 << 0,   /* no targets: each client's server is asked for */
 	PROTOCOL_ROUTE_PINNED = 1 << 1, /* migration: pinned */
-	PROTOCOL_ROUTE_FLAGS = PROTOCOL_ROUTE_ASK | PROTOCOL_ROUTE_PINNED,
+	PROTOCOL_ROUTE_PRESERVE = 1 << 2, /* client_ip: preserve; not with PROTOCOL_ROUTE_PINNED */
+	PROTOCOL_ROUTE_FLAGS = PROTOCOL_ROUTE_ASK | PROTOCOL_ROUTE_PINNED | PROTOCOL_ROUTE_PRESERVE,
 };
 
 /*
@@ -193,7 +194,7 @@ int protocol_encode(const struct protocol_message *message, uint8_t bytes[static
 
 /*
  * Reads one packet. 0, or -EBADMSG: unknown type, wrong length, text that is missing, too long or holds a NUL, too
- * many targets, unknown flags, a weight of 0, or a connection ID of no possible length.
+ * many targets, flags that are unknown or exclude each other, a weight of 0, or a connection ID of no possible length.
  */
 int protocol_decode(const uint8_t *bytes, size_t len, struct protocol_message *message);
 

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-const char *const route_json_keys[] = { "type", "target", "targets", "migration", "expires", "ttl", "health", NULL };
+const char *const route_json_keys[] = {
+	"type", "target", "targets", "migration", "client_ip", "expires", "ttl", "health", NULL };
 
 const char *route_json_string(json_t *object, const char *key, char error[static ROUTE_JSON_ERROR_BYTES])
 {
@@ -163,23 +164,28 @@ static bool read_targets(json_t *object, struct route_draft *draft, char error[s
 bool route_json_read(json_t *object, struct route_spec **spec, char error[static ROUTE_JSON_ERROR_BYTES])
 {
 	struct route_draft draft = { 0 };
-	bool agones = false, pinned = false;
+	bool agones = false, pinned = false, preserve = false;
 	const char *must;
 	unsigned at;
 
 	if (!read_choice(object, "type", "simple", "agones", &agones, error) ||
 	    (json_object_get(object, "migration") &&
 	     !read_choice(object, "migration", "path", "pinned", &pinned, error)) ||
+	    (json_object_get(object, "client_ip") &&
+	     !read_choice(object, "client_ip", "relay", "preserve", &preserve, error)) ||
 	    !read_targets(object, &draft, error) || !read_expiry(object, &draft, error) ||
 	    !read_health(object, &draft.health, error))
 		return false;
 	draft.type = agones ? ROUTE_AGONES : ROUTE_SIMPLE;
 	draft.migration = pinned ? MIGRATION_PINNED : MIGRATION_PATH;
+	draft.client_ip = preserve ? CLIENT_IP_PRESERVE : CLIENT_IP_RELAY;
 	must = route_spec_new(&draft, spec, &at);
 	if (!must)
 		return true;
 	if (at == ROUTE_SPEC_AT_HEALTH)
 		snprintf(error, ROUTE_JSON_ERROR_BYTES, "health: %s", must);
+	else if (at == ROUTE_SPEC_AT_CLIENT_IP)
+		snprintf(error, ROUTE_JSON_ERROR_BYTES, "client_ip: %s", must);
 	else if (json_object_get(object, "targets") && at < draft.count)
 		snprintf(error, ROUTE_JSON_ERROR_BYTES, "targets[%u].address: %s", at, must);
 	else
@@ -212,6 +218,8 @@ int route_json_write(json_t *object, const struct route_spec *spec)
 		error |= write_targets(object, spec);
 	if (spec->migration != MIGRATION_PATH)
 		error |= json_object_set_new(object, "migration", json_string(migration_name(spec->migration)));
+	if (spec->client_ip != CLIENT_IP_RELAY)
+		error |= json_object_set_new(object, "client_ip", json_string(client_ip_name(spec->client_ip)));
 	if (spec->expires_s)
 		error |= json_object_set_new(object, "expires", json_integer((json_int_t)spec->expires_s));
 	if (spec->health.interval_s)

@@ -7,6 +7,7 @@
  *     "target": "IP:PORT"                              one target of weight 1, or the fleet; else
  *     "targets": [{"address": "IP:PORT", "weight": 3}] weight may be left out
  *     "migration": "path" | "pinned"                   may be left out
+ *     "client_ip": "relay" | "preserve"                may be left out
  *     "expires": 1893456000                            seconds since 1970; may be left out
  *     "health": {"interval": 5, "timeout": 1, "rise": 2, "fall": 3}   may be left out, and so may each of its members
  *     "ttl": 60                                        read only: expires so many seconds from now

@@ -10,6 +10,7 @@
 
 static const char *const type_names[] = { [ROUTE_SIMPLE] = "simple", [ROUTE_AGONES] = "agones" };
 static const char *const migration_names[] = { [MIGRATION_PATH] = "path", [MIGRATION_PINNED] = "pinned" };
+static const char *const client_ip_names[] = { [CLIENT_IP_RELAY] = "relay", [CLIENT_IP_PRESERVE] = "preserve" };
 
 const char *route_type_name(enum route_type type)
 {
@@ -19,6 +20,11 @@ const char *route_type_name(enum route_type type)
 const char *migration_name(enum migration migration)
 {
 	return migration_names[migration];
+}
+
+const char *client_ip_name(enum client_ip client_ip)
+{
+	return client_ip_names[client_ip];
 }
 
 /* NAME:PORT. What looks like an address but is none is a slip of the pen, not a name. */
@@ -70,6 +76,9 @@ static const char *draft_check(const struct route_draft *draft, struct route_spe
 		return "must have a target";
 	if (draft->type == ROUTE_AGONES && draft->count > 1)
 		return "must have one target, the fleet";
+	*at = ROUTE_SPEC_AT_CLIENT_IP;
+	if (draft->client_ip == CLIENT_IP_PRESERVE && draft->migration == MIGRATION_PINNED)
+		return "must be relay with migration: pinned, which holds on to a port of the relay";
 	*at = ROUTE_SPEC_AT_HEALTH;
 	if (draft->health.interval_s && draft->type == ROUTE_AGONES)
 		return "must not be given for agones: Agones sees to its servers";
@@ -95,6 +104,7 @@ const char *route_spec_new(const struct route_draft *draft, struct route_spec **
 	atomic_init(&(*spec)->references, 1);
 	(*spec)->type = draft->type;
 	(*spec)->migration = draft->migration;
+	(*spec)->client_ip = draft->client_ip;
 	(*spec)->expires_s = draft->expires_s;
 	(*spec)->health = draft->health;
 	(*spec)->count = draft->count;
@@ -121,13 +131,14 @@ const char *route_spec_plain(enum route_type type, const char *target, struct ro
 bool route_spec_is_plain(const struct route_spec *spec)
 {
 	return spec->count == 1 && spec->targets[0].weight == 1 && spec->migration == MIGRATION_PATH &&
-	       spec->expires_s == 0 && spec->health.interval_s == 0;
+	       spec->client_ip == CLIENT_IP_RELAY && spec->expires_s == 0 && spec->health.interval_s == 0;
 }
 
 bool route_spec_equal(const struct route_spec *a, const struct route_spec *b)
 {
-	if (a->type != b->type || a->migration != b->migration || a->expires_s != b->expires_s ||
-	    memcmp(&a->health, &b->health, sizeof(a->health)) != 0 || a->count != b->count)
+	if (a->type != b->type || a->migration != b->migration || a->client_ip != b->client_ip ||
+	    a->expires_s != b->expires_s || memcmp(&a->health, &b->health, sizeof(a->health)) != 0 ||
+	    a->count != b->count)
 		return false;
 	for (unsigned i = 0; i < a->count; i++)
 		if (a->targets[i].weight != b->targets[i].weight || strcmp(a->targets[i].text, b->targets[i].text) != 0)

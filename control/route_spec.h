@@ -16,12 +16,14 @@
 
 enum route_type { ROUTE_SIMPLE, ROUTE_AGONES };
 enum migration { MIGRATION_PATH, MIGRATION_PINNED };
+enum client_ip { CLIENT_IP_RELAY, CLIENT_IP_PRESERVE };
 
 enum {
 	ROUTE_SPEC_TARGETS_MAX = 32,
 	ROUTE_SPEC_TEXT_MAX = 259,     /* characters of a target: a name of 253 and its port; an address; a fleet */
 	ROUTE_SPEC_WEIGHT_MAX = 65535,
 	ROUTE_SPEC_AT_HEALTH = ROUTE_SPEC_TARGETS_MAX + 1, /* what route_spec_new found wrong is not about targets */
+	ROUTE_SPEC_AT_CLIENT_IP,
 };
 
 /* How often its servers are asked for a sign of life, and what follows from it (prober.h). */
@@ -54,6 +56,7 @@ struct route_spec {
 	atomic_uint references;
 	enum route_type type;
 	enum migration migration;
+	enum client_ip client_ip;      /* whose address servers see; with pinned a relay's */
 	uint64_t expires_s;            /* CLOCK_REALTIME; 0: never */
 	struct route_health health;    /* simple only */
 	unsigned count;                /* 1..ROUTE_SPEC_TARGETS_MAX; agones: 1 */
@@ -64,6 +67,7 @@ struct route_spec {
 struct route_draft {
 	enum route_type type;
 	enum migration migration;
+	enum client_ip client_ip;
 	uint64_t expires_s;
 	struct route_health health;    /* its numbers within their bounds */
 	unsigned count;
@@ -76,7 +80,7 @@ struct route_draft {
 /*
  * NULL: *spec is made, with one reference, the caller's. Else what is wrong:
  * "must ...", of targets[*at], of the whole where *at is draft->count, or of
- * health where it is ROUTE_SPEC_AT_HEALTH.
+ * what a ROUTE_SPEC_AT_* names.
  */
 const char *route_spec_new(const struct route_draft *draft, struct route_spec **spec, unsigned *at);
 
@@ -97,5 +101,6 @@ void route_spec_release(struct route_spec *spec);
 
 const char *route_type_name(enum route_type type);
 const char *migration_name(enum migration migration);
+const char *client_ip_name(enum client_ip client_ip);
 
 #endif

@@ -66,7 +66,7 @@ static json_t *path_json(const struct state *state, uint32_t slot, const struct 
 	else
 		json_object_set_new(json, "listener", json_null());
 	json_object_set_new(json, "relay",
-			    text_of(&state->relay_addresses[path->relay_address].address, path->relay_port_be));
+			    text_of(path_source(state, path), path->relay_port_be));
 	json_object_set_new(json, "idle_s", seconds_since(path_last_seen_s(state, slot)));
 	return json;
 }
@@ -199,6 +199,12 @@ json_t *sessions_page(const struct state *state, struct routes *routes, const st
 json_t *sessions_by_path(const struct state *state, struct routes *routes, const struct config_address *backend,
 			 const struct config_address *relay)
 {
+	struct reply_key key = {
+		.backend = backend->addr,
+		.client = relay->addr,
+		.backend_port_be = htons(backend->port),
+		.relay_port_be = htons(relay->port),
+	};
 	struct session session;
 	struct path_entry path;
 	struct reply_entry reply;
@@ -206,11 +212,11 @@ json_t *sessions_by_path(const struct state *state, struct routes *routes, const
 	struct found found;
 	uint32_t slot;
 
-	if (!endpoint_find(state, &relay->addr, 0, &slot, &endpoint) ||
-	    !reply_find(state, &backend->addr, htons(backend->port), endpoint.relay_address, htons(relay->port), &slot,
-			&reply) ||
-	    reply.path >= state->paths.slots || !path_read(state, reply.path, &path) ||
-	    !session_read(state, path.session, &session))
+	/* Of no address of ours: the client's own. */
+	key.relay_address = endpoint_find(state, &relay->addr, 0, &slot, &endpoint) ? endpoint.relay_address :
+										      RELAY_ADDRESS_CLIENT;
+	if (!reply_find(state, &key, &slot, &reply) || reply.path >= state->paths.slots ||
+	    !path_read(state, reply.path, &path) || !session_read(state, path.session, &session))
 		return NULL;
 	found = (struct found){ session.route, session_json(state, path.session, &session) };
 	json_object_set_new(found.json, "client", text_of(&reply.client, reply.client_port_be));

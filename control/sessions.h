@@ -32,7 +32,7 @@ enum { SESSIONS_PAGE_MAX = 1000 };
 json_t *sessions_page(const struct state *state, struct routes *routes, const struct sessions_filter *filter,
 		      uint32_t after, unsigned limit);
 
-/* The session whose client is behind this relay address and port towards this backend. NULL: none. */
+/* The session whose client this backend sees at this address and port, the relay's or its own. NULL: none. */
 json_t *sessions_by_path(const struct state *state, struct routes *routes, const struct config_address *backend,
 			 const struct config_address *relay);
 

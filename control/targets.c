@@ -492,6 +492,8 @@ void targets_message(struct targets *targets, const char *fqdn, const struct rou
 		return;
 	if (route->spec->migration == MIGRATION_PINNED)
 		message->route.flags |= PROTOCOL_ROUTE_PINNED;
+	if (route->spec->client_ip == CLIENT_IP_PRESERVE)
+		message->route.flags |= PROTOCOL_ROUTE_PRESERVE;
 	if (route->spec->type == ROUTE_AGONES)
 		message->route.flags |= PROTOCOL_ROUTE_ASK;
 	else

@@ -63,10 +63,9 @@ static bool path_hash_of(const struct state *state, const void *entry, uint64_t 
 
 static bool reply_hash_of(const struct state *state, const void *entry, uint64_t *hash)
 {
-	const struct reply_entry *reply = entry;
+	const struct reply_key key = reply_key_of(entry);
 
-	*hash = reply_hash(&state->hash_key, &reply->backend, reply->backend_port_be, reply->relay_address,
-			   reply->relay_port_be);
+	*hash = reply_key_hash(&state->hash_key, &key);
 	return true;
 }
 
@@ -132,8 +131,7 @@ static bool path_is_whole(const struct state *state, uint32_t slot, struct path_
 	uint32_t reply_slot;
 
 	return slot < state->paths.slots && path_read(state, slot, path) && !(path->flags & PATH_ABSENT) &&
-	       path->backend < state->backend_slots && path_reply(state, path, &reply_slot, &reply) &&
-	       reply.path == slot;
+	       path->backend < state->backend_slots && path_reply(state, slot, path, &reply_slot, &reply);
 }
 
 /*
@@ -144,13 +142,17 @@ static bool path_is_whole(const struct state *state, uint32_t slot, struct path_
 static uint32_t path_settled(const struct state *state, uint32_t slot, struct path_entry *path)
 {
 	struct reply_entry reply;
+	struct reply_key key;
 	uint32_t reply_slot;
 
 	if (path_is_whole(state, slot, path))
 		return slot;
 	if (slot >= state->paths.slots || !path_read(state, slot, path) || path->flags & PATH_ABSENT ||
-	    path->backend >= state->backend_slots || !path_reply(state, path, &reply_slot, &reply) ||
-	    !path_is_whole(state, reply.path, path) || !path_reply(state, path, &slot, &reply) || slot != reply_slot)
+	    path->backend >= state->backend_slots)
+		return SLOT_NONE;
+	key = path_reply_key(state, path);
+	if (!reply_find(state, &key, &reply_slot, &reply) || !path_is_whole(state, reply.path, path) ||
+	    !path_reply(state, reply.path, path, &slot, &reply) || slot != reply_slot)
 		return SLOT_NONE;
 	return reply.path;
 }
@@ -341,8 +343,11 @@ static void paths_sweep(struct state *state, const struct reference *references)
 			entry_clear(table_at(&state->paths, slot));
 }
 
+/* And is any of those that stay to a client itself? */
 static void replies_sweep(struct state *state)
 {
+	uint32_t features = state->globals->features & ~(uint32_t)FEATURE_CLIENT_IP;
+
 	for (uint32_t slot = 0; slot < state->replies.slots; slot++) {
 		struct reply_entry reply, own;
 		struct path_entry path;
@@ -351,9 +356,13 @@ static void replies_sweep(struct state *state)
 		if (!entry_read(table_at(&state->replies, slot), &reply, sizeof(reply), NULL))
 			continue;
 		if (reply.path >= state->paths.slots || !path_read(state, reply.path, &path) ||
-		    path.flags & PATH_ABSENT || !path_reply(state, &path, &own_slot, &own) || own_slot != slot)
+		    path.flags & PATH_ABSENT || !path_reply(state, reply.path, &path, &own_slot, &own) ||
+		    own_slot != slot)
 			entry_clear(table_at(&state->replies, slot));
+		else if (reply.relay_address == RELAY_ADDRESS_CLIENT)
+			features |= FEATURE_CLIENT_IP;
 	}
+	__atomic_store_n(&state->globals->features, features, __ATOMIC_RELAXED);
 }
 
 /* Of threads and sockets that are no more, and may have no successors. */

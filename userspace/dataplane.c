@@ -118,7 +118,8 @@ static int state_map(struct dataplane *dp, struct state *state, const struct sip
 			return -1;
 	if (dp->mapping_count != 11)
 		return -1;
-	state->globals->features = 0;
+	/* That alone stays: without it replies to clients would pass to the host, which answers or forwards them. */
+	state->globals->features &= FEATURE_CLIENT_IP;
 	dp->globals = state->globals;
 	state->globals->abi_version = SLUICE_ABI_VERSION;
 	state->globals->path_slots = state->paths.slots;
@@ -367,8 +368,8 @@ void dataplane_leave(struct dataplane *dp)
 		return;
 	for (unsigned i = 0; i < dp->interface_count; i++)
 		attach_leave(&dp->attachments[i]);
-	if (dp->globals && dp->predecessor_features && !dp->globals->features)
-		__atomic_store_n(&dp->globals->features, dp->predecessor_features, __ATOMIC_RELAXED);
+	if (dp->globals && !(dp->globals->features & ~(uint32_t)FEATURE_CLIENT_IP))
+		__atomic_fetch_or(&dp->globals->features, dp->predecessor_features, __ATOMIC_RELAXED);
 	ring_buffer__free(dp->reports);
 	for (unsigned i = 0; i < dp->mapping_count; i++)
 		munmap(dp->mappings[i].memory, dp->mappings[i].size);

@@ -32,8 +32,8 @@ struct dataplane_options {
  * Locks the instance, loads program and maps, fills in
  * *state. Nothing is attached yet. Maps that a dead process of this instance
  * left behind are adopted if layout and sizes are the same (*adopted): then
- * their kernel path is paused (globals->features is 0), and they are to be
- * repaired before use. NULL after a line in the log.
+ * their kernel path is paused (globals->features is 0, or FEATURE_CLIENT_IP
+ * as before), and they are to be repaired before use. NULL after a line in the log.
  */
 struct dataplane *dataplane_open(const struct dataplane_options *options, struct state *state, bool *adopted);
 
@@ -68,7 +68,7 @@ void dataplane_close(struct dataplane *dataplane);
 /*
  * Unlocks and frees; program and maps stay, pinned, for a successor. The kernel
  * path of maps that were adopted goes on as the predecessor had it, unless
- * globals->features was set since.
+ * more of globals->features than FEATURE_CLIENT_IP was set since.
  */
 void dataplane_leave(struct dataplane *dataplane);
 

@@ -87,7 +87,12 @@ static enum choice choose(struct forwarder *f, const struct tuple *tuple, const 
 		*reason = DROP_NO_ROUTE;
 		return CHOICE_NONE;
 	}
-	*to = (struct destination){ .backend = SLOT_NONE, .route = (*route)->id, .pinned = (*route)->pinned };
+	*to = (struct destination){
+		.backend = SLOT_NONE,
+		.route = (*route)->id,
+		.pinned = (*route)->pinned,
+		.preserve = (*route)->preserve,
+	};
 	if ((*route)->ask)
 		return CHOICE_ASK;
 	to->backend = route_choose(*route, &tuple->client, tuple->client_port_be);

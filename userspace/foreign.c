@@ -45,6 +45,12 @@ static bool name_server(struct forwarder *f, const uint8_t *cid, size_t availabl
 	return false;
 }
 
+/* What the QUIC-LB configuration of an ID says of its servers. */
+static bool preserves(const struct forwarder *f, const uint8_t *cid)
+{
+	return f->quic_lb_preserve >> quic_lb_rotation(cid) & 1;
+}
+
 /* One more session a second than OPENED_PER_S_PART of all? */
 static bool rate_take(struct forwarder *f)
 {
@@ -212,7 +218,7 @@ void foreign_housekeeping(struct forwarder *f)
 bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner)
 {
 	size_t available = a->len - 1 - SHORT_BEHIND_DCID_MIN;
-	struct destination to = { 0 };
+	struct destination to = { .preserve = preserves(f, a->payload + 1) };
 	struct quic_cid dcid;
 	unsigned len, whole;
 
@@ -231,7 +237,7 @@ bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner)
 
 bool foreign_long(struct forwarder *f, struct arrival *a, const struct quic_long *packet)
 {
-	struct destination to = { 0 };
+	struct destination to = { .preserve = preserves(f, packet->dcid.bytes) };
 	unsigned len;
 
 	if (!name_server(f, packet->dcid.bytes, packet->dcid.len, &to.backend, &len))

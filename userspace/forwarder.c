@@ -37,6 +37,7 @@ int forwarder_init(struct forwarder *forwarder, struct state *state, const struc
 	};
 	if (options->quic_lb) {
 		forwarder->quic_lb = options->quic_lb;
+		forwarder->quic_lb_preserve = options->quic_lb_preserve;
 		forwarder->quic_lb_crypto = quic_lb_crypto_new(options->quic_lb);
 	}
 	if (options->ask_cids)
@@ -139,23 +140,33 @@ static void follow_packet(struct arrival *a)
 	a->frame->len_bytes = a->packet.frame_len_bytes;
 }
 
-/* Slot of the way to the sender of what goes along a path in this direction. */
-static uint16_t way_back(const struct forwarder *f, uint32_t path_slot, enum direction direction)
+/*
+ * Slot of the way to the sender of what goes along a path in this direction. *own: the address to answer from, which is
+ * the one that it was sent to, if that is ours.
+ */
+static uint16_t way_back(const struct forwarder *f, uint32_t path_slot, enum direction direction, struct addr *own)
 {
+	const struct backend *backend;
 	struct path_entry path;
 	struct reply_entry reply;
 	uint32_t slot;
 
 	if (path_slot >= f->state->paths.slots || !path_read(f->state, path_slot, &path))
 		return NEXTHOP_NONE;
-	if (direction == TO_CLIENT)
-		return f->state->backends[path.backend].nexthop;
-	return path_reply(f->state, &path, &slot, &reply) ? reply.nexthop : NEXTHOP_NONE;
+	if (direction == TO_BACKEND)
+		return path_reply(f->state, path_slot, &path, &slot, &reply) ? reply.nexthop : NEXTHOP_NONE;
+	backend = &f->state->backends[path.backend];
+	if (path.relay_address == RELAY_ADDRESS_CLIENT)
+		*own = f->state->relay_addresses[backend->relay_address].address;
+	return backend->nexthop;
 }
 
-/* A datagram above the egress MTU ends here, and its frame takes the answer to its sender, out of next hop `back`. */
-static void answer_too_big(struct forwarder *f, struct arrival *a, uint16_t mtu, uint16_t back)
+/* A datagram above the egress MTU ends here, and its frame takes the answer to its sender. */
+static void answer_too_big(struct forwarder *f, struct arrival *a, uint16_t mtu, uint32_t path_slot,
+			   enum direction direction)
 {
+	struct addr own = a->packet.dst;
+	uint16_t back = way_back(f, path_slot, direction, &own);
 	struct nexthop nexthop;
 
 	if (mtu == 0 || !entry_read(&f->state->nexthops[back], &nexthop, sizeof(nexthop), NULL) ||
@@ -168,7 +179,7 @@ static void answer_too_big(struct forwarder *f, struct arrival *a, uint16_t mtu,
 		forwarder_drop(f, a->frame, DROP_EGRESS_MTU);
 		return;
 	}
-	icmp_too_big(&a->packet, mtu, &nexthop);
+	icmp_too_big(&a->packet, mtu, &own, &nexthop);
 	follow_packet(a);
 	f->counters->drops[DROP_EGRESS_MTU]++;
 	if (outbox_put(f->outbox, a->frame, nexthop.interface))
@@ -184,8 +195,8 @@ static bool forwarder_send(struct forwarder *f, struct arrival *a, const struct 
 	enum rewrite_verdict verdict = rewrite_frame(&a->packet, rewrite, &nexthop);
 
 	if (verdict == REWRITE_EGRESS_MTU) {
-		answer_too_big(f, a, icmp_mtu(&a->packet, addr_is_v4(rewrite->dst), nexthop.mtu_bytes),
-			       way_back(f, path_slot, direction));
+		answer_too_big(f, a, icmp_mtu(&a->packet, addr_is_v4(rewrite->dst), nexthop.mtu_bytes), path_slot,
+			       direction);
 		return false;
 	}
 	if (verdict != REWRITE_DONE) {
@@ -208,7 +219,7 @@ static bool to_backend(struct forwarder *f, struct arrival *a, uint32_t path_slo
 	const struct backend *backend = &f->state->backends[path->backend];
 	struct rewrite rewrite = {
 		.nexthop = &f->state->nexthops[backend->nexthop],
-		.src = &f->state->relay_addresses[path->relay_address].address,
+		.src = path_source(f->state, path),
 		.src_port_be = path->relay_port_be,
 		.dst = &backend->address,
 		.dst_port_be = backend->port_be,
@@ -333,9 +344,10 @@ static const enum drop_reason packet_drops[] = {
 
 bool forwarder_arrive(struct forwarder *f, struct frame *frame, struct arrival *a)
 {
-	enum packet_verdict verdict = packet_parse(&a->packet, frame->data, frame->len_bytes);
+	enum packet_verdict verdict;
 
-	a->frame = frame;
+	*a = (struct arrival){ .frame = frame };
+	verdict = packet_parse(&a->packet, frame->data, frame->len_bytes);
 	if (verdict != PACKET_UDP) {
 		forwarder_drop(f, frame, packet_drops[verdict]);
 		return false;
@@ -350,12 +362,11 @@ bool forwarder_arrive(struct forwarder *f, struct frame *frame, struct arrival *
 		a->tuple = (struct tuple){ a->packet.src, a->packet.src_port_be, (uint16_t)a->endpoint_slot };
 		return true;
 	}
-	if (endpoint_is_relay_port(f->state, a->packet.dst_port_be) &&
-	    endpoint_find(f->state, &a->packet.dst, 0, &a->endpoint_slot, &a->endpoint))
-		from_backend(f, a);
-	else
-		/* The endpoint was ours when the program looked, and is not any more. */
-		forwarder_drop(f, frame, DROP_UNKNOWN_RELAY_PORT);
+	/* To a client itself. Or the endpoint was ours when the program looked, and is not any more. */
+	if (!endpoint_is_relay_port(f->state, a->packet.dst_port_be) ||
+	    !endpoint_find(f->state, &a->packet.dst, 0, &a->endpoint_slot, &a->endpoint))
+		a->endpoint.relay_address = RELAY_ADDRESS_CLIENT;
+	from_backend(f, a);
 	return false;
 }
 

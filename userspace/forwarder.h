@@ -81,6 +81,7 @@ struct forwarder {
 	struct hello *scratch;           /* of the datagram in hand */
 	const struct quic_lb *quic_lb;   /* NULL: none configured. Its servers are slots in backends */
 	struct quic_lb_crypto *quic_lb_crypto;
+	uint8_t quic_lb_preserve;        /* bit n: backends of rotation n see their clients' own addresses */
 	uint64_t foreign_next_ns;        /* of sessions whose handshake was elsewhere: see gcra_take */
 	struct stray_table *strays;      /* NULL: nobody is asked for unknown connection IDs */
 	struct counters *counters;       /* this worker's, in shared memory */
@@ -109,6 +110,7 @@ struct forwarder_options {
 	uint32_t pending_seconds;
 	uint32_t new_sessions_per_s_per_source;
 	const struct quic_lb *quic_lb;           /* borrowed; may be NULL */
+	uint8_t quic_lb_preserve;                /* as above */
 	bool ask_cids;                           /* unknown connection IDs may be sessions of other relays */
 };
 
@@ -191,7 +193,10 @@ bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner);
 bool foreign_long(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
 void foreign_housekeeping(struct forwarder *f);
 
-/* from_backend.c: a datagram for a relay port. */
+/*
+ * from_backend.c: a datagram for a relay port; or, where a->endpoint.relay_address is RELAY_ADDRESS_CLIENT, for no
+ * address of ours.
+ */
 void from_backend(struct forwarder *f, struct arrival *a);
 
 /* Reads a frame in hand that is for a listener of ours. False: it is not, and was dropped or went its way. */

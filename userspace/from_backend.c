@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * from_backend: a datagram for one of our relay ports: which client is it for,
- * and which connection ID does its backend go by? See forwarder.h. Worker
+ * from_backend: a datagram for one of our relay ports, or for a client whose own
+ * address its backend sees: which client is it for, and which connection ID does
+ * its backend go by? See forwarder.h. Worker
  * thread. A backend is trusted no more than a client: it may only speak for
  * its own sessions.
  */
@@ -99,13 +100,19 @@ static void mark_answered(struct forwarder *f, uint32_t slot, struct reply_entry
 void from_backend(struct forwarder *f, struct arrival *a)
 {
 	bool is_short = !(a->payload[0] & 0x80);
+	const struct reply_key key = {
+		.backend = a->packet.src,
+		.client = a->packet.dst,
+		.backend_port_be = a->packet.src_port_be,
+		.relay_port_be = a->packet.dst_port_be,
+		.relay_address = a->endpoint.relay_address,
+	};
 	struct reply_entry reply;
 	struct path_entry path;
 	struct quic_long packet;
 	uint32_t slot, session;
 
-	if (!reply_find(f->state, &a->packet.src, a->packet.src_port_be, a->endpoint.relay_address,
-			a->packet.dst_port_be, &slot, &reply)) {
+	if (!reply_find(f->state, &key, &slot, &reply)) {
 		forwarder_drop(f, a->frame, DROP_UNKNOWN_RELAY_PORT);
 		return;
 	}

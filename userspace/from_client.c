@@ -100,7 +100,7 @@ static void confirm_migrated(struct forwarder *f, uint32_t path_slot, const stru
 
 	if (path->flags & PATH_CONFIRMED || !(session->flags & SESSION_CONFIRMED))
 		return;
-	if (path_reply(f->state, path, &reply_slot, &reply) && reply.flags & REPLY_ANSWERED)
+	if (path_reply(f->state, path_slot, path, &reply_slot, &reply) && reply.flags & REPLY_ANSWERED)
 		path_confirm(f->state, path_slot);
 }
 

@@ -63,7 +63,8 @@ static uint32_t least(uint32_t a, uint32_t b)
 }
 
 /* at: the new IP header; the quoted one stands ICMP_HEADER_LEN behind it. Returns the length of the new packet. */
-static uint32_t write_v4(uint8_t *at, const struct packet *packet, uint32_t quoted, uint16_t mtu)
+static uint32_t write_v4(uint8_t *at, const struct packet *packet, const struct addr *own, uint32_t quoted,
+			 uint16_t mtu)
 {
 	struct iphdr ip = {
 		.version = 4,
@@ -72,7 +73,7 @@ static uint32_t write_v4(uint8_t *at, const struct packet *packet, uint32_t quot
 		.frag_off = htons(0x4000), /* RFC 6864 s4.1: atomic */
 		.ttl = ICMP_TTL,
 		.protocol = IPPROTO_ICMP,
-		.saddr = packet->dst.words_be[3],
+		.saddr = own->words_be[3],
 		.daddr = packet->src.words_be[3],
 	};
 	struct icmphdr icmp = {
@@ -91,7 +92,8 @@ static uint32_t write_v4(uint8_t *at, const struct packet *packet, uint32_t quot
 	return len;
 }
 
-static uint32_t write_v6(uint8_t *at, const struct packet *packet, uint32_t quoted, uint16_t mtu)
+static uint32_t write_v6(uint8_t *at, const struct packet *packet, const struct addr *own, uint32_t quoted,
+			 uint16_t mtu)
 {
 	struct icmp6hdr icmp = {
 		.icmp6_type = ICMPV6_PKT_TOOBIG,
@@ -107,7 +109,7 @@ static uint32_t write_v6(uint8_t *at, const struct packet *packet, uint32_t quot
 	uint32_t first_be = htonl(6u << 28 | TOS_INTERNET_CONTROL << 20), sum;
 
 	memcpy(&ip, &first_be, sizeof(first_be));
-	memcpy(&ip.saddr, &packet->dst, sizeof(ip.saddr));
+	memcpy(&ip.saddr, own, sizeof(ip.saddr));
 	memcpy(&ip.daddr, &packet->src, sizeof(ip.daddr));
 	memcpy(at, &ip, sizeof(ip));
 	memcpy(at + sizeof(ip), &icmp, sizeof(icmp));
@@ -118,7 +120,7 @@ static uint32_t write_v6(uint8_t *at, const struct packet *packet, uint32_t quot
 	return sizeof(ip) + payload;
 }
 
-void icmp_too_big(struct packet *packet, uint16_t mtu, const struct nexthop *back)
+void icmp_too_big(struct packet *packet, uint16_t mtu, const struct addr *own, const struct nexthop *back)
 {
 	uint8_t *quote = packet->frame + packet->l3_offset;
 	uint32_t header = packet->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr), came, len;
@@ -128,7 +130,7 @@ void icmp_too_big(struct packet *packet, uint16_t mtu, const struct nexthop *bac
 	/* At most as large as what came. */
 	came = packet->frame_len_bytes - packet->l3_offset;
 	len = came > header + ICMP_HEADER_LEN ? came - header - ICMP_HEADER_LEN : 0;
-	len = packet->v4 ? write_v4(ip, packet, len, mtu) : write_v6(ip, packet, len, mtu);
+	len = packet->v4 ? write_v4(ip, packet, own, len, mtu) : write_v6(ip, packet, own, len, mtu);
 	packet->frame = ip - packet->l3_offset;
 	packet->frame_len_bytes = packet->l3_offset + len;
 	memcpy(packet->frame + offsetof(struct ethhdr, h_dest), back->dmac, ETH_ALEN);

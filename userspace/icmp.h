@@ -45,12 +45,12 @@ uint16_t icmp_mtu(const struct packet *packet, bool v4_out, uint16_t mtu_bytes);
 bool icmp_may_answer(struct icmp_limit *limit, const struct addr *source, uint64_t now_ns);
 
 /*
- * Makes of the frame its answer, to its sender from the address it was sent
- * to, out of next hop `back`: "fragmentation needed" (RFC 792, RFC 1191 s4) or
+ * Makes of the frame its answer, to its sender from an address of ours (of its
+ * IP family), out of next hop `back`: "fragmentation needed" (RFC 792, RFC 1191 s4) or
  * "packet too big" (RFC 4443 s3.2). The answer begins up to ICMP_GROWTH bytes
  * before the frame, and quotes its first bytes; packet->frame and
  * frame_len_bytes are set, the rest of the view is of what came in.
  */
-void icmp_too_big(struct packet *packet, uint16_t mtu, const struct nexthop *back);
+void icmp_too_big(struct packet *packet, uint16_t mtu, const struct addr *own, const struct nexthop *back);
 
 #endif

@@ -3,6 +3,7 @@
 #include "path.h"
 
 #include <arpa/inet.h>
+#include <stdatomic.h>
 
 enum {
 	/*
@@ -72,24 +73,58 @@ bool path_read(const struct state *state, uint32_t slot, struct path_entry *path
 	return entry_read(table_at(&state->paths, slot), path, sizeof(*path), NULL);
 }
 
-bool reply_find(const struct state *state, const struct addr *backend, __be16 backend_port_be, uint8_t relay_address,
-		__be16 relay_port_be, uint32_t *slot, struct reply_entry *reply)
+struct reply_key reply_key_of(const struct reply_entry *reply)
 {
-	uint64_t hash = reply_hash(&state->hash_key, backend, backend_port_be, relay_address, relay_port_be);
+	return (struct reply_key){
+		.backend = reply->backend,
+		.client = reply->client,
+		.backend_port_be = reply->backend_port_be,
+		.relay_port_be = reply->relay_port_be,
+		.relay_address = reply->relay_address,
+	};
+}
+
+static bool reply_matches(const struct reply_entry *reply, const struct reply_key *key)
+{
+	return reply->backend_port_be == key->backend_port_be && reply->relay_port_be == key->relay_port_be &&
+	       reply->relay_address == key->relay_address && addr_equal(&reply->backend, &key->backend) &&
+	       (key->relay_address != RELAY_ADDRESS_CLIENT || addr_equal(&reply->client, &key->client));
+}
+
+bool reply_find(const struct state *state, const struct reply_key *key, uint32_t *slot, struct reply_entry *reply)
+{
+	uint64_t hash = reply_key_hash(&state->hash_key, key);
 
 	for (uint32_t i = 0; table_next(&state->replies, hash, &i, slot, reply);)
-		if (reply->backend_port_be == backend_port_be && reply->relay_port_be == relay_port_be &&
-		    reply->relay_address == relay_address && addr_equal(&reply->backend, backend))
+		if (reply_matches(reply, key))
 			return true;
 	return false;
 }
 
-bool path_reply(const struct state *state, const struct path_entry *path, uint32_t *slot, struct reply_entry *reply)
+struct reply_key path_reply_key(const struct state *state, const struct path_entry *path)
 {
 	const struct backend *backend = &state->backends[path->backend];
 
-	return reply_find(state, &backend->address, backend->port_be, path->relay_address, path->relay_port_be, slot,
-			  reply);
+	return (struct reply_key){
+		.backend = backend->address,
+		.client = path->client,
+		.backend_port_be = backend->port_be,
+		.relay_port_be = path->relay_port_be,
+		.relay_address = path->relay_address,
+	};
+}
+
+/* Its own: for a moment a key may be there twice (reply_came_alone). */
+bool path_reply(const struct state *state, uint32_t path_slot, const struct path_entry *path, uint32_t *slot,
+		struct reply_entry *reply)
+{
+	const struct reply_key key = path_reply_key(state, path);
+	uint64_t hash = reply_key_hash(&state->hash_key, &key);
+
+	for (uint32_t i = 0; table_next(&state->replies, hash, &i, slot, reply);)
+		if (reply->path == path_slot && reply_matches(reply, &key))
+			return true;
+	return false;
 }
 
 /* Marsaglia, "Xorshift RNGs", 2003: spreads the draws; the seed is secret, nothing else needs to be. */
@@ -126,31 +161,84 @@ static uint16_t port_draw(const struct state *state, struct port_share *share)
 	return 0;
 }
 
-/* Claims the reply slot of a relay port that is free towards the entry's backend; fills in relay_port_be. */
-static enum path_verdict reply_claim(struct state *state, struct port_share *share, struct reply_entry *reply,
-				     uint32_t *slot)
+/* Claims the slot of an entry whose key is filled in. */
+static enum path_verdict reply_claim(struct state *state, const struct reply_key *key, uint32_t *slot)
 {
+	*slot = table_claim(&state->replies, reply_key_hash(&state->hash_key, key));
+	return *slot == SLOT_NONE ? PATH_TABLE_FULL : PATH_OPENED;
+}
+
+/* The same for a relay port that is free towards the entry's backend; fills in relay_port_be. */
+static enum path_verdict reply_claim_port(struct state *state, struct port_share *share, struct reply_entry *reply,
+					  uint32_t *slot)
+{
+	struct reply_key key = reply_key_of(reply);
+
 	for (int i = 0; i < PORT_DRAWS; i++) {
 		struct reply_entry taken;
 		uint16_t port = port_draw(state, share);
 
-		reply->relay_port_be = htons(port);
-		if (port == 0 || reply_find(state, &reply->backend, reply->backend_port_be, reply->relay_address,
-					    reply->relay_port_be, slot, &taken))
+		key.relay_port_be = htons(port);
+		if (port == 0 || reply_find(state, &key, slot, &taken))
 			continue;
-		*slot = table_claim(&state->replies,
-				    reply_hash(&state->hash_key, &reply->backend, reply->backend_port_be,
-					       reply->relay_address, reply->relay_port_be));
-		return *slot == SLOT_NONE ? PATH_TABLE_FULL : PATH_OPENED;
+		reply->relay_port_be = key.relay_port_be;
+		return reply_claim(state, &key, slot);
 	}
 	return PATH_PORTS_EXHAUSTED;
 }
 
+/*
+ * Is this key, of a client's own port, at another slot than own_slot? Also in
+ * an entry that is being written, by whichever worker: it keeps its key. (One
+ * that was only just claimed shows what its slot held before: then a path is
+ * refused that could be opened, and the client tries again.)
+ */
+static bool reply_is_elsewhere(const struct state *state, const struct reply_key *key, uint32_t own_slot)
+{
+	uint64_t hash = reply_key_hash(&state->hash_key, key);
+
+	for (uint32_t i = 0; i < PROBES_MAX; i++) {
+		uint32_t slot = table_slot(hash, i, state->replies.slots);
+		const struct entry_head *head = table_at(&state->replies, slot);
+		uint8_t overflow = __atomic_load_n(&head->overflow, __ATOMIC_RELAXED);
+		struct reply_entry other;
+
+		if (slot != own_slot && entry_peek(head, &other, sizeof(other)) && reply_matches(&other, key))
+			return true;
+		if (!overflow)
+			break;
+	}
+	return false;
+}
+
+/*
+ * Workers share out relay ports among themselves, but clients bring their own:
+ * two that open a path of one client to one backend at the same moment, each by
+ * a listener of its own, both find the key free. Both have written when they
+ * look again, so that at least one sees the other, and takes its own back.
+ */
+static bool reply_came_alone(const struct state *state, const struct reply_entry *reply, uint32_t slot)
+{
+	const struct reply_key key = reply_key_of(reply);
+
+	/* Between this worker's stores and the loads behind; pairs with the same of the other worker. */
+	atomic_thread_fence(memory_order_seq_cst);
+	return !reply_is_elsewhere(state, &key, slot);
+}
+
+/* Claims the slot of the client's own address and port. */
+static enum path_verdict reply_claim_client(struct state *state, const struct reply_entry *reply, uint32_t *slot)
+{
+	const struct reply_key key = reply_key_of(reply);
+
+	return reply_is_elsewhere(state, &key, SLOT_NONE) ? PATH_TAKEN : reply_claim(state, &key, slot);
+}
+
 static void reply_remove(struct state *state, uint32_t slot, const struct reply_entry *reply)
 {
-	table_remove(&state->replies, slot,
-		     reply_hash(&state->hash_key, &reply->backend, reply->backend_port_be, reply->relay_address,
-				reply->relay_port_be));
+	const struct reply_key key = reply_key_of(reply);
+
+	table_remove(&state->replies, slot, reply_key_hash(&state->hash_key, &key));
 }
 
 /*
@@ -184,14 +272,16 @@ static uint32_t path_slot_for(struct state *state, const struct tuple *tuple, st
 }
 
 enum path_verdict path_open(struct state *state, struct port_share *ports, const struct tuple *tuple,
-			    uint32_t backend, uint16_t nexthop, uint32_t now_s, uint32_t *slot)
+			    uint32_t backend, bool preserve, uint16_t nexthop, uint32_t now_s, uint32_t *slot)
 {
 	const struct backend *to = &state->backends[backend];
+	const bool as_client = preserve && addr_is_v4(&tuple->client) == addr_is_v4(&to->address);
 	struct reply_entry reply = {
 		.last_seen_s = now_s,
 		.backend = to->address,
 		.backend_port_be = to->port_be,
-		.relay_address = to->relay_address,
+		.relay_port_be = tuple->client_port_be,
+		.relay_address = as_client ? RELAY_ADDRESS_CLIENT : to->relay_address,
 		.nexthop = nexthop,
 		.client = tuple->client,
 		.client_port_be = tuple->client_port_be,
@@ -204,11 +294,12 @@ enum path_verdict path_open(struct state *state, struct port_share *ports, const
 		.endpoint = tuple->endpoint,
 		.backend = backend,
 		.session = SLOT_NONE,
-		.relay_address = to->relay_address,
+		.relay_address = reply.relay_address,
 		.owner = (uint8_t)ports->worker,
 	};
 	uint32_t reply_slot;
-	enum path_verdict verdict = reply_claim(state, ports, &reply, &reply_slot);
+	enum path_verdict verdict = as_client ? reply_claim_client(state, &reply, &reply_slot) :
+						reply_claim_port(state, ports, &reply, &reply_slot);
 
 	if (verdict != PATH_OPENED)
 		return verdict;
@@ -221,6 +312,11 @@ enum path_verdict path_open(struct state *state, struct port_share *ports, const
 	reply.path = *slot;
 	entry_write(table_at(&state->replies, reply_slot), &reply, sizeof(reply));
 	path_write(state, *slot, &path);
+	if (as_client && !reply_came_alone(state, &reply, reply_slot)) {
+		reply_remove(state, reply_slot, &reply);
+		path_vacate(state, *slot);
+		return PATH_TAKEN;
+	}
 	return PATH_OPENED;
 }
 
@@ -237,7 +333,7 @@ void path_confirm(struct state *state, uint32_t slot)
 
 	if (!path_read(state, slot, &path) || path.flags & PATH_CONFIRMED)
 		return;
-	if (path_reply(state, &path, &reply_slot, &reply)) {
+	if (path_reply(state, slot, &path, &reply_slot, &reply)) {
 		reply.flags |= REPLY_CONFIRMED;
 		entry_write(table_at(&state->replies, reply_slot), &reply, sizeof(reply));
 	}
@@ -289,7 +385,7 @@ void path_close(struct state *state, uint32_t slot)
 
 	if (!path_read(state, slot, &path) || path.flags & PATH_ABSENT)
 		return;
-	if (path_reply(state, &path, &reply_slot, &reply))
+	if (path_reply(state, slot, &path, &reply_slot, &reply))
 		reply_remove(state, reply_slot, &reply);
 	path_vacate(state, slot);
 }
@@ -301,7 +397,7 @@ bool path_move(struct state *state, uint32_t from, const struct tuple *to, uint1
 	struct reply_entry reply;
 	uint32_t reply_slot;
 
-	if (!path_read(state, from, &path) || !path_reply(state, &path, &reply_slot, &reply))
+	if (!path_read(state, from, &path) || !path_reply(state, from, &path, &reply_slot, &reply))
 		return false;
 	path.last_seen_s = now_s;
 	path.client = to->client;
@@ -330,7 +426,7 @@ uint32_t path_last_seen_s(const struct state *state, uint32_t slot)
 
 	if (!path_read(state, slot, &path) || path.flags & PATH_ABSENT)
 		return 0;
-	if (path_reply(state, &path, &reply_slot, &reply) && (int32_t)(reply.last_seen_s - path.last_seen_s) > 0)
+	if (path_reply(state, slot, &path, &reply_slot, &reply) && (int32_t)(reply.last_seen_s - path.last_seen_s) > 0)
 		return reply.last_seen_s;
 	return path.last_seen_s;
 }

@@ -273,7 +273,7 @@ enum quic_lb_verdict quic_lb_decode(const struct quic_lb *lb, const struct quic_
 
 	if (available == 0)
 		return QUIC_LB_TOO_SHORT;
-	rotation = cid[0] >> 5;
+	rotation = quic_lb_rotation(cid);
 	if (rotation == QUIC_LB_ROTATION_UNROUTABLE)
 		return QUIC_LB_UNROUTABLE;
 	config = &lb->configs[rotation];

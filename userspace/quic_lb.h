@@ -70,6 +70,12 @@ enum quic_lb_verdict {
 	QUIC_LB_TOO_SHORT,
 };
 
+/* The configuration that a CID, of at least a byte, says it is of; or QUIC_LB_ROTATION_UNROUTABLE. */
+static inline unsigned quic_lb_rotation(const uint8_t *cid)
+{
+	return cid[0] >> 5;
+}
+
 /*
  * Whose CID stands at cid[0..available)? Pass the DCID of a long header, or all
  * that is left of a short header's datagram: what follows is not looked at.

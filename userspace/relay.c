@@ -336,6 +336,7 @@ struct forwarder_options relay_worker_options(const struct relay *relay, const s
 		/* A source's connections are spread over the workers by their ports. */
 		.new_sessions_per_s_per_source = share_of(limits->new_sessions_per_s_per_source, relay->worker_count),
 		.quic_lb = relay->quic_lb,
+		.quic_lb_preserve = relay_quic_lb_preserve(relay),
 		.ask_cids = relay->config->redis.sessions,
 	};
 }
@@ -386,7 +387,8 @@ static int workers_start(struct relay *relay)
 			log_errorx("worker %u: thread", i);
 			return -1;
 		}
-	relay->state.globals->features = features(relay);
+	/* Beside FEATURE_CLIENT_IP, if it is there already: of routes, or of sessions of the relay before. */
+	relay->state.globals->features |= features(relay);
 	for (unsigned i = 0; i < relay->interface_count; i++) {
 		if (dataplane_attach(relay->dataplane, i) < 0)
 			return -1;

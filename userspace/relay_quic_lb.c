@@ -64,6 +64,8 @@ int relay_quic_lb_open(struct relay *relay)
 		};
 		server_count += from->server_count;
 	}
+	if (relay_quic_lb_preserve(relay))
+		relay_expect_client_replies(relay);
 	error = quic_lb_new(&relay->quic_lb, options, made);
 	if (error)
 		log_errorx("quic_lb: %s", strerror(-error));
@@ -74,6 +76,16 @@ out:
 	for (unsigned i = 0; i < made; i++)
 		free(servers[i]);
 	return error ? -1 : 0;
+}
+
+uint8_t relay_quic_lb_preserve(const struct relay *relay)
+{
+	uint8_t rotations = 0;
+
+	for (unsigned i = 0; i < relay->config->quic_lb_count; i++)
+		if (relay->config->quic_lb[i].client_ip == CLIENT_IP_PRESERVE)
+			rotations |= (uint8_t)(1u << relay->config->quic_lb[i].config_rotation);
+	return rotations;
 }
 
 void relay_quic_lb_mark_backends(const struct relay *relay, uint64_t *needed)

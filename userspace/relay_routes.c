@@ -20,6 +20,12 @@ int relay_backend(struct relay *relay, const struct addr *address, __be16 port_b
 	return backend_intern(&relay->backends, address, port_be, slot) == -ENOSPC ? -ENOSPC : 0;
 }
 
+void relay_expect_client_replies(struct relay *relay)
+{
+	/* Before any session is opened so. Workers only read it. */
+	__atomic_fetch_or(&relay->state.globals->features, FEATURE_CLIENT_IP, __ATOMIC_RELAXED);
+}
+
 /* One more target; a server that two of them name has the weight of both. */
 static void target_add(struct route_plan *plan, const struct protocol_target *target, uint32_t backend)
 {
@@ -41,6 +47,7 @@ int relay_route_set(struct relay *relay, const char *fqdn, const struct protocol
 	struct route_plan plan = {
 		.ask = route->flags & PROTOCOL_ROUTE_ASK,
 		.pinned = route->flags & PROTOCOL_ROUTE_PINNED,
+		.preserve = route->flags & PROTOCOL_ROUTE_PRESERVE,
 	};
 	bool loops = false;
 
@@ -58,6 +65,8 @@ int relay_route_set(struct relay *relay, const char *fqdn, const struct protocol
 	}
 	if (loops && plan.count == 0)
 		return -ELOOP;
+	if (plan.preserve)
+		relay_expect_client_replies(relay);
 	return route_set(&relay->routes, fqdn, &plan);
 }
 
@@ -66,7 +75,8 @@ int relay_route_set_file(struct relay *relay, const struct config_route *route)
 	const struct route_spec *spec = route->spec;
 	struct protocol_route message = {
 		.flags = (spec->type == ROUTE_AGONES ? PROTOCOL_ROUTE_ASK : 0) |
-			 (spec->migration == MIGRATION_PINNED ? PROTOCOL_ROUTE_PINNED : 0),
+			 (spec->migration == MIGRATION_PINNED ? PROTOCOL_ROUTE_PINNED : 0) |
+			 (spec->client_ip == CLIENT_IP_PRESERVE ? PROTOCOL_ROUTE_PRESERVE : 0),
 	};
 
 	for (unsigned i = 0; spec->type == ROUTE_SIMPLE && i < spec->count; i++)

@@ -18,6 +18,12 @@ int relay_route_set_file(struct relay *relay, const struct config_route *route);
 /* The slot of one server that a client was given. Errors as above. */
 int relay_backend(struct relay *relay, const struct addr *address, __be16 port_be, uint32_t *slot);
 
+/*
+ * Sessions whose backends see their clients' own addresses may be opened from now on. For good: they outlive what asked
+ * for them, and to look for them costs only what is not ours, and little.
+ */
+void relay_expect_client_replies(struct relay *relay);
+
 /* What its error means, for the log. */
 const char *relay_route_error(int error);
 

@@ -90,7 +90,8 @@ static struct cds_lfht_node *route_find(const struct route_table *table, const s
 
 static bool says_the_same(const struct route *route, const struct route_plan *plan)
 {
-	if (route->ask != plan->ask || route->pinned != plan->pinned || route->count != plan->count)
+	if (route->ask != plan->ask || route->pinned != plan->pinned || route->preserve != plan->preserve ||
+	    route->count != plan->count)
 		return false;
 	for (uint32_t i = 0; i < plan->count; i++)
 		if (route->targets[i].backend != plan->targets[i].backend ||
@@ -109,6 +110,7 @@ static struct route *route_new(const char *fqdn, const struct route_plan *plan)
 	route->id = protocol_route_id(fqdn);
 	route->ask = plan->ask;
 	route->pinned = plan->pinned;
+	route->preserve = plan->preserve;
 	route->count = plan->count;
 	memcpy(route->targets, plan->targets, targets_size);
 	route->fqdn = memcpy((char *)route->targets + targets_size, fqdn, name_size);

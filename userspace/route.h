@@ -33,6 +33,7 @@ struct route_target {
 struct route_plan {
 	bool ask;                /* no targets: the control process is asked for each client's backend */
 	bool pinned;             /* migration: pinned */
+	bool preserve;           /* client_ip: preserve */
 	uint32_t count;
 	struct route_target targets[ROUTE_TARGETS_MAX]; /* in any order, each backend once */
 };
@@ -43,7 +44,7 @@ struct route {
 	uint32_t id;             /* protocol_route_id of the name: sessions keep it, over restarts too */
 	uint32_t snapshot;       /* steward: the last one that named it */
 	const char *fqdn;
-	bool ask, pinned;
+	bool ask, pinned, preserve;
 	uint32_t count;
 	struct route_target targets[]; /* and behind them the name */
 };

@@ -243,22 +243,23 @@ static bool evict_unconfirmed(struct session_pool *pool, uint32_t backend, uint3
 }
 
 /*
- * A path for one more session: the 4-tuple's to this backend if there is one,
+ * A path for one more session: the 4-tuple's to its backend if there is one,
  * else a new one. slot: the session's if it lives already, which is not evicted
  * for its own sake.
  */
-static enum session_verdict path_join(struct session_pool *pool, uint32_t slot, const struct tuple *tuple,
-				      uint32_t backend, uint16_t nexthop, uint32_t now_s, uint32_t *path_slot)
+static enum session_verdict path_join(struct session_pool *pool, uint32_t slot, const struct session *session,
+				      const struct tuple *tuple, uint16_t nexthop, uint32_t now_s, uint32_t *path_slot)
 {
 	struct path_entry path;
 	enum path_verdict verdict;
 
-	if (!path_find_backend(pool->state, tuple, backend, path_slot, &path)) {
+	if (!path_find_backend(pool->state, tuple, session->backend, path_slot, &path)) {
 		do
-			verdict = path_open(pool->state, &pool->ports, tuple, backend, nexthop, now_s, path_slot);
-		while (verdict == PATH_PORTS_EXHAUSTED && evict_unconfirmed(pool, backend, slot));
+			verdict = path_open(pool->state, &pool->ports, tuple, session->backend, session->preserve,
+					    nexthop, now_s, path_slot);
+		while (verdict == PATH_PORTS_EXHAUSTED && evict_unconfirmed(pool, session->backend, slot));
 		if (verdict != PATH_OPENED)
-			return verdict == PATH_PORTS_EXHAUSTED ? SESSION_PORTS_EXHAUSTED : SESSION_TABLE_FULL;
+			return verdict == PATH_TABLE_FULL ? SESSION_TABLE_FULL : SESSION_PORTS_EXHAUSTED;
 		pool->counters->events[EVENT_PATH_OPENED]++;
 		if (!path_read(pool->state, *path_slot, &path))
 			return SESSION_TABLE_FULL;
@@ -280,6 +281,7 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 		.created_s = now_s,
 		.owner = (uint8_t)pool->ports.worker,
 		.flags = original_dcid ? SESSION_ORIGINAL : SESSION_FOREIGN,
+		.preserve = to->preserve,
 		.cid_len = CID_LEN_UNKNOWN,
 		.opened = pool->opened,
 		.path_count = 1,
@@ -289,7 +291,7 @@ enum session_verdict session_open(struct session_pool *pool, const struct tuple 
 
 	if (pool->free_count == 0 && !evict_unconfirmed(pool, SLOT_NONE, SLOT_NONE))
 		return SESSION_POOL_FULL;
-	verdict = path_join(pool, SLOT_NONE, tuple, to->backend, nexthop, now_s, &session.paths[0]);
+	verdict = path_join(pool, SLOT_NONE, &session, tuple, nexthop, now_s, &session.paths[0]);
 	if (verdict != SESSION_OK)
 		return verdict;
 	*slot = pool->free[--pool->free_count];
@@ -323,7 +325,7 @@ static bool path_is_answered(const struct state *state, uint32_t path_slot, uint
 	uint32_t reply_slot;
 
 	*opened_s = 0;
-	if (!path_read(state, path_slot, &path) || !path_reply(state, &path, &reply_slot, &reply))
+	if (!path_read(state, path_slot, &path) || !path_reply(state, path_slot, &path, &reply_slot, &reply))
 		return false;
 	*opened_s = reply.last_seen_s;
 	return reply.flags & (REPLY_ANSWERED | REPLY_CONFIRMED);
@@ -378,7 +380,7 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 	if (unanswered_expire(pool, slot, &session, now_s) >= PATHS_UNANSWERED_MAX)
 		return SESSION_PATHS_UNANSWERED;
 	path_room_make(pool, slot, &session);
-	verdict = path_join(pool, slot, tuple, session.backend, nexthop, now_s, path_slot);
+	verdict = path_join(pool, slot, &session, tuple, nexthop, now_s, path_slot);
 	if (verdict != SESSION_OK)
 		return verdict;
 	session.paths[session.path_count++] = *path_slot;
@@ -404,6 +406,7 @@ bool session_holds(const struct state *state, uint32_t slot, const struct tuple 
 		return false;
 	*home = session.paths[0];
 	return path_read(state, *home, &path) && path.session == slot && path.sessions == 1 &&
+	       path.relay_address != RELAY_ADDRESS_CLIENT &&
 	       !path_find_backend(state, tuple, session.backend, &other, &path);
 }
 

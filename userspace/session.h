@@ -46,6 +46,7 @@ struct destination {
 	uint32_t backend;               /* slot */
 	uint32_t route;                 /* protocol_route_id of the route's name */
 	bool pinned;                    /* the route's migration */
+	bool preserve;                  /* its client_ip; not with pinned */
 	bool shared;                    /* SESSION_SHARED */
 };
 
@@ -103,8 +104,9 @@ enum session_verdict session_migrate(struct session_pool *pool, uint32_t slot, c
 
 /*
  * A packet from a client address that is not the session's: is it the session's
- * home path that leads to the backend still? If it is pinned, and neither the
- * home nor the new address has another session to this backend.
+ * home path that leads to the backend still? If it is pinned, the home has a
+ * relay port, and neither it nor the new address has another session to this
+ * backend.
  */
 bool session_holds(const struct state *state, uint32_t slot, const struct tuple *tuple, uint32_t *home);
 

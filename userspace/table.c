@@ -47,6 +47,18 @@ bool entry_read(const void *entry, void *copy, size_t size, bool *busy)
 	return false;
 }
 
+bool entry_peek(const void *entry, void *copy, size_t size)
+{
+	const struct entry_head *head = entry;
+	uint16_t seq = __atomic_load_n(&head->seq, __ATOMIC_ACQUIRE);
+
+	if ((seq & SEQ_STATE_MASK) == SEQ_FREE)
+		return false;
+	words_load(copy, entry, size);
+	((struct entry_head *)copy)->seq = seq;
+	return true;
+}
+
 void entry_write(void *entry, const void *from, size_t size)
 {
 	struct entry_head *head = entry;

@@ -30,6 +30,12 @@ static inline void *table_at(const struct table *table, uint32_t slot)
  */
 bool entry_read(const void *entry, void *copy, size_t size, bool *busy);
 
+/*
+ * Copies an entry that is live or being written, as its bytes are now: some may be of before and some of after, and of
+ * one that was just claimed they are its slot's last entry's. False: absent.
+ */
+bool entry_peek(const void *entry, void *copy, size_t size);
+
 /* Owner: makes a claimed or live entry hold `from` (all but its head) and live. */
 void entry_write(void *entry, const void *from, size_t size);
 

@@ -471,6 +471,28 @@ make_big() {
 	head -c 20000000 /dev/urandom >"$WORK/$1.htdocs/big"
 }
 
+# big_download HOST, big_upload HOST: 20 MB of a's, from it or to it.
+big_download() {
+	gtls "$1" /big -q && same_file "$WORK/download/big" "$WORK/a.htdocs/big"
+}
+big_upload() {
+	gtls "$1" /index.html -q -m POST -d "$WORK/a.htdocs/big"
+}
+
+# transfers FAST_PATH HOST WHAT: checks of 20 MB each way, and of who forwarded them.
+transfers() {
+	local kernel worker share
+
+	kernel=$(forwarded kernel) worker=$(forwarded worker)
+	check "$1: $3: 20 MB download arrives whole" big_download "$2"
+	check "$1: $3: 20 MB upload is accepted" big_upload "$2"
+	share=$(share_since "$kernel" "$worker")
+	case $1 in
+	kernel) check "kernel: $3: XDP forwarded at least 95 % of the packets ($share %)" test "$share" -ge 95 ;;
+	userspace) check "userspace: $3: XDP forwarded none ($share %)" test "$share" -eq 0 ;;
+	esac
+}
+
 # transfer_begin HOST: a download of /big that has begun, and gives up when it hears nothing for three seconds.
 transfer_begin() {
 	rm -rf "$WORK/download" # what an earlier one left has not begun now

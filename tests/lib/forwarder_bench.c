@@ -20,9 +20,9 @@ static enum nexthop_verdict find_nexthop(const void *context, const struct addr 
 	return bench->nexthop;
 }
 
-void bench_route(struct bench *bench, const char *fqdn, unsigned count, const uint32_t backends[])
+static void route_to(struct bench *bench, const char *fqdn, bool preserve, unsigned count, const uint32_t backends[])
 {
-	struct route_plan plan = { .count = count };
+	struct route_plan plan = { .preserve = preserve, .count = count };
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct backend *backend = &bench->state.backends[backends[i]];
@@ -31,6 +31,16 @@ void bench_route(struct bench *bench, const char *fqdn, unsigned count, const ui
 							 route_target_identity(&backend->address, backend->port_be) };
 	}
 	assert_int_equal(route_set(&bench->routes, fqdn, &plan), 0);
+}
+
+void bench_route(struct bench *bench, const char *fqdn, unsigned count, const uint32_t backends[])
+{
+	route_to(bench, fqdn, false, count, backends);
+}
+
+void bench_route_preserve(struct bench *bench, const char *fqdn, uint32_t backend)
+{
+	route_to(bench, fqdn, true, 1, &backend);
 }
 
 void bench_open_workers(struct bench *bench, uint32_t sessions, uint32_t worker, uint32_t workers)

@@ -57,6 +57,9 @@ void bench_close(struct bench *bench);
 /* A route to these backends; the i-th has weight i + 1. */
 void bench_route(struct bench *bench, const char *fqdn, unsigned count, const uint32_t backends[]);
 
+/* A route to this backend, which sees its clients' own addresses. */
+void bench_route_preserve(struct bench *bench, const char *fqdn, uint32_t backend);
+
 /* cmocka group fixtures: the test's thread reads under liburcu's QSBR. */
 int bench_thread_begin(void **unused);
 int bench_thread_end(void **unused);

@@ -280,6 +280,7 @@ static void move_cut_short_is_finished(void **unused)
 		uint16_t port = connect_to(bench, "192.0.2.1", 1, "a.test", "0001020304050607", SERVER_CID);
 		struct tuple tuple;
 		struct reply_entry reply;
+		struct reply_key key;
 		struct path_entry path;
 		struct session session;
 		uint32_t home, slot, moved;
@@ -289,13 +290,14 @@ static void move_cut_short_is_finished(void **unused)
 			;
 		home = session.paths[0];
 		assert_true(path_read(&bench->state, home, &path));
-		assert_true(path_reply(&bench->state, &path, &moved, &reply));
+		assert_true(path_reply(&bench->state, home, &path, &moved, &reply));
 		tuple = path_tuple(&path);
 		tuple.client_port_be = htons(7);
 		assert_true(path_move(&bench->state, home, &tuple, TO_CLIENTS, bench->f.now_s, &moved));
 		if (stores == 1) {
 			/* The new entry in paths alone. */
-			assert_true(path_reply(&bench->state, &path, &slot, &(struct reply_entry){ 0 }));
+			key = path_reply_key(&bench->state, &path);
+			assert_true(reply_find(&bench->state, &key, &slot, &(struct reply_entry){ 0 }));
 			entry_write(table_at(&bench->state.replies, slot), &reply, sizeof(reply));
 		} else if (stores == 3) {
 			session.paths[0] = moved;
@@ -311,6 +313,44 @@ static void move_cut_short_is_finished(void **unused)
 		all_idle_leaves_nothing(bench, 64);
 		bench_close(bench);
 	}
+}
+
+/* Sessions whose backends see their clients' own addresses; and it is remembered that there are any. */
+static void paths_without_a_relay_port_go_on(void **unused)
+{
+	struct udp_flow back = { .src = "10.0.0.5", .src_port = 7001, .dst = "192.0.2.1" };
+	struct bench *bench = bench_open(64);
+	uint32_t *features = &bench->state.globals->features;
+	uint8_t datagram[1500];
+	char dcid[17], cid[17];
+
+	(void)unused;
+	*features = FEATURE_CLIENT_IP;
+	connect_to(bench, "192.0.2.1", 99, "b.test", "0102030405060708", SERVER_CID);
+	assert_int_equal(restart(bench), 1);
+	assert_int_equal(*features, 0);
+	bench_route_preserve(bench, "a.test", A);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		names(i, dcid, cid);
+		from(bench, "192.0.2.1", (uint16_t)(1 + i), datagram, initial(datagram, "a.test", dcid));
+		assert_int_equal(relay_port(bench), 1 + i);
+	}
+	assert_int_equal(restart(bench), CLIENTS + 1);
+	assert_int_equal(*features, FEATURE_CLIENT_IP);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		names(i, dcid, cid);
+		back.dst_port = (uint16_t)(1 + i);
+		send_flow(bench, &back, datagram, opaque(datagram, QUIC_INITIAL, "", cid, 1200));
+		assert_to_client(bench, "192.0.2.1", back.dst_port);
+		from(bench, "192.0.2.1", back.dst_port, datagram, opaque(datagram, QUIC_HANDSHAKE, cid, "", 100));
+		assert_int_equal(relay_port(bench), 1 + i);
+		/* It still goes with the session where the client goes. */
+		from(bench, "198.51.100.1", back.dst_port, datagram, short_header(datagram, cid, 60));
+		assert_int_equal(relay_port(bench), 1 + i);
+	}
+	assert_int_equal(bench->f.counters->events[EVENT_PATH_MIGRATED], CLIENTS);
+	all_idle_leaves_nothing(bench, 64);
+	bench_close(bench);
 }
 
 /* A backend that was being changed is its sessions' own still; one that was being made is nobody's. */
@@ -361,6 +401,7 @@ int main(void)
 		cmocka_unit_test(any_damage_is_repaired),
 		cmocka_unit_test(move_cut_short_is_finished),
 		cmocka_unit_test(full_tables_are_adopted),
+		cmocka_unit_test(paths_without_a_relay_port_go_on),
 		cmocka_unit_test(backends_in_the_making),
 		cmocka_unit_test(counters_survive_and_gauges_do_not),
 		cmocka_unit_test(owners_follow_the_number_of_workers),

@@ -281,6 +281,7 @@ static const char every_key[] =
 	"     servers: {ed793a: '10.0.0.5:7777', 'C4605E': '[2001:db8::6]:7778', 0e1234: '10.0.0.5:7777'}}\n"
 	"  - servers: {\"01\": '10.0.0.6:1'}\n"
 	"    key: ''\n"
+	"    client_ip: preserve\n"
 	"    nonce_length: 18\n"
 	"    server_id_length: 1\n"
 	"    config_rotation: 0\n"
@@ -291,7 +292,7 @@ static const char every_key[] =
 	"  - fqdn: '*._under_score.example.com'\n"
 	"    type: agones\n"
 	"    target: my-fleet\n"
-	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, fqdn: '*'}\n"
+	"  - {target: '[2001:DB8::5]:1', type: simple, migration: path, client_ip: preserve, fqdn: '*'}\n"
 	"  - {fqdn: several.example.com, type: simple, health: {interval: 7, timeout: 2, rise: 1, fall: 4},\n"
 	"     targets: [{address: 'a.internal:5', weight: 65535}, {address: '10.0.0.6:6'}]}\n";
 
@@ -317,6 +318,7 @@ static void assert_every_quic_lb(const struct config *c)
 	assert_int_equal(first->server_id_length, 3);
 	assert_int_equal(first->nonce_length, 4);
 	assert_true(first->encrypted);
+	assert_int_equal(first->client_ip, CLIENT_IP_RELAY);
 	assert_memory_equal(first->key, key, sizeof(key));
 	assert_int_equal(first->server_count, 3);
 	assert_int_equal(first->line, 22);
@@ -328,8 +330,9 @@ static void assert_every_quic_lb(const struct config *c)
 	assert_int_equal(second->server_id_length, 1);
 	assert_int_equal(second->nonce_length, 18);
 	assert_false(second->encrypted);
+	assert_int_equal(second->client_ip, CLIENT_IP_PRESERVE);
 	assert_int_equal(second->server_count, 1);
-	assert_int_equal(second->line, 28);
+	assert_int_equal(second->line, 29);
 	assert_server(&second->servers[0], "01", "10.0.0.6", 24);
 }
 
@@ -416,17 +419,19 @@ static void test_every_key(void **state)
 	assert_int_equal(c.route_count, 4);
 	assert_string_equal(c.routes[0].fqdn, "game1.example.com");
 	assert_int_equal(c.routes[0].migration, MIGRATION_PINNED);
+	assert_int_equal(c.routes[0].spec->client_ip, CLIENT_IP_RELAY);
 	assert_ip(c.routes[0].spec->targets[0].address.addr, "10.0.0.5");
 	assert_int_equal(c.routes[0].spec->targets[0].address.port, 7777);
 	assert_string_equal(c.routes[1].fqdn, "*._under_score.example.com");
 	assert_int_equal(c.routes[1].type, ROUTE_AGONES);
 	assert_int_equal(c.routes[1].migration, MIGRATION_PATH);
-	assert_int_equal(c.routes[1].line, 33);
+	assert_int_equal(c.routes[1].line, 34);
 	assert_string_equal(c.routes[2].fqdn, "*");
 	assert_string_equal(c.routes[2].target, "[2001:DB8::5]:1");
 	assert_ip(c.routes[2].spec->targets[0].address.addr, "2001:db8::5");
 	assert_int_equal(c.routes[2].spec->targets[0].address.port, 1);
 	assert_int_equal(c.routes[2].spec->health.interval_s, 0);
+	assert_int_equal(c.routes[2].spec->client_ip, CLIENT_IP_PRESERVE);
 	assert_int_equal(c.routes[3].spec->count, 2);
 	assert_int_equal(c.routes[3].spec->health.interval_s, 7);
 	assert_int_equal(c.routes[3].spec->health.timeout_s, 2);

@@ -71,7 +71,8 @@ static const struct error_row error_rows[] = {
 	{ "unknown key below", "udp:\n  prt: 5\n",
 	  "c.yaml:2: udp.prt: unknown key: must be one of port, log_requests\n" },
 	{ "unknown key in an item", "routes:\n- {fqdn: a.b, type: agones, target: f, ttl: 3}\n",
-	  "c.yaml:2: routes[0].ttl: unknown key: must be one of fqdn, type, target, targets, migration, health\n" },
+	  "c.yaml:2: routes[0].ttl: unknown key: must be one of fqdn, type, target, targets, migration, client_ip, "
+	  "health\n" },
 	{ "unknown key with control characters", "udp: {\"p\\e\\n\": 5}",
 	  "c.yaml:1: udp.\"p\\x1b\\x0a\": unknown key: must be one of port, log_requests\n" },
 	{ "key with a NUL behind a known one", "udp: {\"port\\0\": 5}",
@@ -355,6 +356,12 @@ static const struct error_row error_rows[] = {
 	  "c.yaml:2: routes[0].target: my fleet: must be a fleet's name: 1 to 63 letters, digits, - _ and .\n" },
 	{ "migration unknown", "routes:\n- {fqdn: a.b, type: agones, target: f, migration: none}\n",
 	  "c.yaml:2: routes[0].migration: none: must be path or pinned\n" },
+	{ "client_ip unknown", "routes:\n- {fqdn: a.b, type: agones, target: f, client_ip: keep}\n",
+	  "c.yaml:2: routes[0].client_ip: keep: must be relay or preserve\n" },
+	{ "client_ip preserve, and pinned",
+	  "routes:\n- fqdn: a.b\n  type: agones\n  client_ip: preserve\n  target: f\n  migration: pinned\n",
+	  "c.yaml:4: routes[0].client_ip: preserve: must be relay with migration: pinned, which holds on to a port of "
+	  "the relay\n" },
 	/* YAML itself */
 	{ "syntax: flow mapping not closed", "udp:\n  port: 5\nlimits: {sessions: 64\n",
 	  "c.yaml:4: YAML syntax: did not find expected ',' or '}' (while parsing a flow mapping from line 3)\n" },

@@ -27,6 +27,8 @@ static const struct error_row error_rows[] = {
 	  "c.yaml:2: quic_lb[0].server_id_length: missing: must be given\n"
 	  "c.yaml:2: quic_lb[0].nonce_length: missing: must be given\n"
 	  "c.yaml:2: quic_lb[0].servers: missing: must be given\n" },
+	{ "client_ip unknown", QUIC_LB("client_ip: yes, " SERVERS1),
+	  "c.yaml:2: quic_lb[0].client_ip: yes: must be relay or preserve\n" },
 	{ "numbers too low",
 	  "quic_lb:\n- {config_rotation: -1, server_id_length: 0, nonce_length: 3, " SERVERS1 "}\n",
 	  "c.yaml:2: quic_lb[0].config_rotation: -1: must be an integer from 0 to 6\n"
@@ -149,6 +151,7 @@ static void a_change_is_seen(void **unused)
 		{ "nothing", "quic_lb: []\n", false },
 		{ "without the key", QUIC_LB(SERVERS1), false },
 		{ "another key", QUIC_LB("key: 0" KEY31 ", " SERVERS1), false },
+		{ "another client_ip", QUIC_LB("key: " KEY32 ", client_ip: preserve, " SERVERS1), false },
 		{ "another ID", QUIC_LB("key: " KEY32 ", servers: {ed793b: '10.0.0.5:7777'}"), false },
 		{ "another address", QUIC_LB("key: " KEY32 ", servers: {ed793a: '10.0.0.6:7777'}"), false },
 		{ "another port", QUIC_LB("key: " KEY32 ", servers: {ed793a: '10.0.0.5:7778'}"), false },

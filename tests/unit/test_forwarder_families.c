@@ -12,41 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/lib/forwarder_bench.h"
+#include "tests/lib/families_bench.h"
 
-enum { SIX = 3 }; /* backend */
-
-#define CLIENT4 "192.0.2.1"
-#define CLIENT6 "2001:db8:c::7"
-#define LISTENER6 "2001:db8::5"
-#define RELAY6 "2001:db8:1::1"
-#define BACKEND6 "2001:db8:2::5"
 #define DCID "0001020304050607"
-
-/* The bench, with an IPv6 listener and relay address, and six.test at an IPv6 backend. */
-static struct bench *open_both(void)
-{
-	struct bench *bench = bench_open(64);
-	struct addr listener = plain_addr(LISTENER6), relay = plain_addr(RELAY6);
-
-	plain_backend(&bench->state, SIX, BACKEND6, 7003, TO_BACKENDS, 1);
-	bench->state.relay_addresses[1].address = relay;
-	assert_int_equal(endpoint_add(&bench->state, ENDPOINT_QUIC, &listener, htons(443), 0, 0), 0);
-	assert_int_equal(endpoint_add(&bench->state, ENDPOINT_RELAY, &relay, 0, 0, 1), 0);
-	bench_route(bench, "six.test", 1, (const uint32_t[]){ SIX });
-	return bench;
-}
-
-static bool is_v6(const char *address)
-{
-	return strchr(address, ':');
-}
-
-static void from_any(struct bench *bench, const char *client, const void *payload, size_t len)
-{
-	send_flow(bench, &(struct udp_flow){ .src = client, .src_port = CLIENT_PORT, .dst_port = 443,
-					     .dst = is_v6(client) ? LISTENER6 : LISTENER }, payload, len);
-}
 
 static void from_backend_any(struct bench *bench, uint32_t backend, uint16_t port, const void *payload, size_t len)
 {
@@ -55,25 +23,6 @@ static void from_backend_any(struct bench *bench, uint32_t backend, uint16_t por
 			  payload, len);
 	else
 		from_server(bench, backend, port, payload, len);
-}
-
-/* The only output, whole: addresses, ports and payload. */
-static void assert_sent(const struct bench *bench, const char *src, uint16_t src_port, const char *dst,
-			uint16_t dst_port, const void *payload, size_t len)
-{
-	const struct packet *packet = &bench->out[0].packet;
-	struct addr from = plain_addr(src), to = plain_addr(dst);
-
-	assert_int_equal(bench->outputs, 1);
-	assert_int_equal(packet->v4, !is_v6(dst));
-	assert_true(addr_equal(&packet->src, &from));
-	assert_true(addr_equal(&packet->dst, &to));
-	if (src_port)
-		assert_int_equal(packet->src_port_be, htons(src_port));
-	if (dst_port)
-		assert_int_equal(packet->dst_port_be, htons(dst_port));
-	assert_int_equal(packet->payload_len_bytes, len);
-	assert_memory_equal(packet_payload(packet), payload, len);
 }
 
 /* One datagram there; the relay port that it came from. */
@@ -114,7 +63,7 @@ static void a_session_between_the_families(void **unused)
 
 	(void)unused;
 	for (size_t i = 0; i < 2; i++) {
-		struct bench *bench = open_both();
+		struct bench *bench = families_open();
 		uint8_t datagram[1500];
 		uint16_t port = connect_any(bench, rows[i].client, rows[i].backend);
 
@@ -129,7 +78,7 @@ static void a_session_between_the_families(void **unused)
 /* What was held goes on in the other family too: frames from a flight have room in front. */
 static void held_flight_goes_on_in_the_other_family(void **unused)
 {
-	struct bench *bench = open_both();
+	struct bench *bench = families_open();
 	uint8_t halves[2][1500];
 	size_t len[2];
 
@@ -149,7 +98,7 @@ static void held_flight_goes_on_in_the_other_family(void **unused)
 /* A target of the client's own family goes first; one of the other is better than none. */
 static void own_family_is_preferred(void **unused)
 {
-	struct bench *bench = open_both();
+	struct bench *bench = families_open();
 	uint8_t datagram[1500];
 
 	(void)unused;
@@ -166,7 +115,7 @@ static void client_changes_its_family_and_back(void **unused)
 	for (unsigned i = 0; i < 4; i++) {
 		const char *first = i % 2 ? CLIENT6 : CLIENT4, *second = i % 2 ? CLIENT4 : CLIENT6;
 		uint32_t backend = i / 2 ? SIX : A;
-		struct bench *bench = open_both();
+		struct bench *bench = families_open();
 		uint8_t datagram[1500];
 		size_t len = short_header(datagram, SERVER_CID, 100);
 		uint16_t home = connect_any(bench, first, backend), away;
@@ -188,30 +137,6 @@ static void client_changes_its_family_and_back(void **unused)
 
 /* --- what does not fit ----------------------------------------------------------------------------- */
 
-/* The only output: an ICMP error to `to` from `from`, out of that interface, that tells this MTU. */
-static void assert_too_big(const struct bench *bench, const char *from, const char *to, unsigned interface,
-			   unsigned mtu)
-{
-	const struct output *out = &bench->out[0];
-	const uint8_t *ip = out->bytes + 14;
-	struct addr src = plain_addr(from), dst = plain_addr(to);
-
-	assert_int_equal(bench->outputs, 1);
-	assert_true(out->icmp);
-	assert_int_equal(out->interface, interface);
-	if (is_v6(from)) {
-		assert_memory_equal(ip + 8, src.bytes, 16);
-		assert_memory_equal(ip + 24, dst.bytes, 16);
-		assert_int_equal(ip[40], 2);
-		assert_int_equal(ip[46] << 8 | ip[47], mtu);
-	} else {
-		assert_memory_equal(ip + 12, src.bytes + 12, 4);
-		assert_memory_equal(ip + 16, dst.bytes + 12, 4);
-		assert_int_equal(ip[20] << 8 | ip[21], 3 << 8 | 4);
-		assert_int_equal(ip[26] << 8 | ip[27], mtu);
-	}
-}
-
 /* The largest payload that fits goes on, one byte more is answered; in each combination, both directions. */
 static void too_big_is_answered_to_its_sender(void **unused)
 {
@@ -230,7 +155,7 @@ static void too_big_is_answered_to_its_sender(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const char *client = rows[i].client;
-		struct bench *bench = open_both();
+		struct bench *bench = families_open();
 		uint8_t datagram[1500];
 		uint16_t port = connect_any(bench, client, rows[i].backend);
 
@@ -254,7 +179,7 @@ static void too_big_is_answered_to_its_sender(void **unused)
 
 static void answers_are_limited_and_counted(void **unused)
 {
-	struct bench *bench = open_both();
+	struct bench *bench = families_open();
 	uint8_t datagram[1500];
 
 	(void)unused;
@@ -276,7 +201,7 @@ static void answers_are_limited_and_counted(void **unused)
 
 static void nobody_else_is_answered(void **unused)
 {
-	struct bench *bench = open_both();
+	struct bench *bench = families_open();
 	uint8_t datagram[1500];
 
 	(void)unused;
@@ -303,7 +228,7 @@ static void nobody_else_is_answered(void **unused)
 /* A listener's slot that another took: the way to the client begins in the wrong family. */
 static void way_of_two_families_is_dropped(void **unused)
 {
-	struct bench *bench = open_both();
+	struct bench *bench = families_open();
 	uint8_t datagram[1500];
 	uint16_t port = connect_any(bench, CLIENT4, A);
 	struct addr listener = plain_addr(LISTENER);

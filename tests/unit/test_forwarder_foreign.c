@@ -419,6 +419,38 @@ static void unknown_way_to_the_client_is_asked_for(void **unused)
 	lb_bench_close(bench);
 }
 
+/* The configuration says whether the server sees the client itself: of its first address, and of those after. */
+static void server_sees_the_client_where_its_configuration_says_so(void **unused)
+{
+	static const struct {
+		const char *client;
+		uint16_t port;
+	} rows[] = { { STRANGER, PORT + 1 }, { "203.0.113.99", 99 } };
+	struct bench *bench = lb_bench_open(64, 0, 1);
+	char cid[2 * CID_LEN_MAX + 1];
+	uint8_t datagram[1500];
+
+	(void)unused;
+	bench->f.quic_lb_preserve = 1 << 1;
+	short_from(bench, STRANGER, PORT, lb_cid(0, ID_A, 1), 60);
+	assert_to_backend(bench, A);
+	snprintf(cid, sizeof(cid), "%s", lb_cid(1, ID_B, 1));
+	for (unsigned i = 0; i < 2; i++) {
+		struct addr client = plain_addr(rows[i].client);
+
+		short_from(bench, rows[i].client, rows[i].port, cid, 60);
+		assert_int_equal(bench->outputs, 1);
+		assert_true(addr_equal(&bench->out[0].packet.src, &client));
+		assert_int_equal(relay_port(bench), rows[i].port);
+		send_flow(bench, &(struct udp_flow){ .src = "10.0.0.6", .src_port = 7002, .dst = rows[i].client,
+						     .dst_port = rows[i].port }, datagram, short_header(datagram, "", 60));
+		assert_to_client(bench, rows[i].client, rows[i].port);
+	}
+	assert_int_equal(event(bench, EVENT_QUIC_LB_OPENED), 2);
+	assert_int_equal(event(bench, EVENT_PATH_MIGRATED), 1);
+	lb_bench_close(bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +470,7 @@ int main(void)
 		cmocka_unit_test(only_what_names_a_server_is_handed_over),
 		cmocka_unit_test(our_own_address_is_a_loop),
 		cmocka_unit_test(unknown_way_to_the_client_is_asked_for),
+		cmocka_unit_test(server_sees_the_client_where_its_configuration_says_so),
 	};
 
 	return cmocka_run_group_tests_name("forwarder_foreign", tests, bench_thread_begin, bench_thread_end);

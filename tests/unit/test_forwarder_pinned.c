@@ -127,7 +127,7 @@ static void silence_and_packets_move_the_return_address(void **unused)
 	assert_true(path.flags & PATH_CONFIRMED);
 	assert_int_equal(path.cid_len, 8);
 	assert_int_equal(path.last_seen_s, bench->f.now_s);
-	assert_true(path_reply(&bench->state, &path, &slot, &reply));
+	assert_true(path_reply(&bench->state, slot, &path, &slot, &reply));
 	assert_true(reply.flags & REPLY_CONFIRMED);
 	assert_int_equal(plain_count(&bench->state.paths), 1);
 	assert_int_equal(plain_count(&bench->state.replies), 1);

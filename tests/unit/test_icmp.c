@@ -65,7 +65,7 @@ static void ipv4_answer_byte_by_byte(void **unused)
 	(void)unused;
 	frame_write(&in, &FLOW4, 1300);
 	before = in;
-	icmp_too_big(&in.packet, 1280, &BACK);
+	icmp_too_big(&in.packet, 1280, &in.packet.dst, &BACK);
 	out = in.packet.frame;
 	assert_ptr_equal(out, in.frame - V4 - ICMP);
 	assert_int_equal(in.packet.frame_len_bytes, ETH + 576);
@@ -91,7 +91,7 @@ static void ipv6_answer_byte_by_byte(void **unused)
 	(void)unused;
 	frame_write(&in, &FLOW6, 1401);
 	before = in;
-	icmp_too_big(&in.packet, 1320, &BACK);
+	icmp_too_big(&in.packet, 1320, &in.packet.dst, &BACK);
 	out = in.packet.frame;
 	assert_ptr_equal(out, in.frame - V6 - ICMP);
 	assert_int_equal(in.packet.frame_len_bytes, ETH + 1280);
@@ -118,7 +118,7 @@ static void answer_is_never_larger_than_what_came(void **unused)
 
 		frame_write(&in, flow, len);
 		before = in;
-		icmp_too_big(&in.packet, 1280, &BACK);
+		icmp_too_big(&in.packet, 1280, &in.packet.dst, &BACK);
 		out = in.packet.frame + ETH;
 		out_len = in.packet.frame_len_bytes - ETH;
 		assert_true(in.packet.frame_len_bytes <= before.len);

@@ -89,6 +89,35 @@ static void messages_are_read(void **unused)
 	assert_int_equal(failures, 0);
 }
 
+/* As a value and as a message: what Porter cannot say comes back as it was. */
+static void client_ip_goes_round(void **unused)
+{
+	const struct route_draft draft = {
+		.client_ip = CLIENT_IP_PRESERVE, .count = 1, .targets = { { "10.0.0.1:7", 1 } } };
+	static const char refused[] = "{\"type\":\"simple\",\"target\":\"10.0.0.1:7\",\"migration\":\"pinned\","
+				      "\"client_ip\":\"preserve\"}";
+	struct redis_message message;
+	struct route_spec *spec, *value;
+	char *text;
+	unsigned at;
+
+	(void)unused;
+	assert_null(route_spec_new(&draft, &spec, &at));
+	text = redis_value_write(spec);
+	value = redis_value_read(text, strlen(text));
+	assert_non_null(value);
+	assert_true(route_spec_equal(value, spec));
+	route_spec_release(value);
+	free(text);
+	text = redis_message_write("a.b", spec, "x");
+	assert_int_equal(redis_message_read(text, strlen(text), &message), 0);
+	assert_true(route_spec_equal(message.spec, spec));
+	route_spec_release(message.spec);
+	free(text);
+	route_spec_release(spec);
+	assert_null(redis_value_read(refused, strlen(refused)));
+}
+
 static void message_that_is_too_long_is_refused(void **unused)
 {
 	static char text[REDIS_MESSAGE_BYTES_MAX + 2];
@@ -373,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_are_read),
+		cmocka_unit_test(client_ip_goes_round),
 		cmocka_unit_test(message_that_is_too_long_is_refused),
 		cmocka_unit_test(messages_are_written),
 		cmocka_unit_test(replies_are_read),

@@ -65,6 +65,9 @@ static void json_is_read_and_written(void **unused)
 	} rows[] = {
 		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\"}", NULL, NULL },
 		{ "{\"type\":\"agones\",\"target\":\"f\",\"migration\":\"pinned\"}", NULL, NULL },
+		{ "{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"client_ip\":\"preserve\"}", NULL, NULL },
+		{ "{\"type\":\"agones\",\"target\":\"f\",\"migration\":\"pinned\",\"client_ip\":\"relay\"}", NULL,
+		  "{\"type\":\"agones\",\"target\":\"f\",\"migration\":\"pinned\"}" },
 		{ "{\"type\":\"simple\",\"targets\":[{\"address\":\"10.0.0.1:5\",\"weight\":3},{\"address\":\"a.b:6\"}]}", NULL,
 		  "{\"type\":\"simple\",\"targets\":[{\"address\":\"10.0.0.1:5\",\"weight\":3},{\"address\":\"a.b:6\","
 		  "\"weight\":1}]}" },
@@ -113,6 +116,11 @@ static void json_is_read_and_written(void **unused)
 		{ "{\"type\":\"agones\",\"targets\":[{\"address\":\"f\"},{\"address\":\"g\"}]}",
 		  "targets: must have one target, the fleet", NULL },
 		{ "{\"type\":\"agones\",\"target\":\"f\",\"migration\":\"x\"}", "migration: must be path or pinned", NULL },
+		{ "{\"type\":\"agones\",\"target\":\"f\",\"client_ip\":\"x\"}", "client_ip: must be relay or preserve",
+		  NULL },
+		{ "{\"type\":\"agones\",\"target\":\"f\",\"client_ip\":null}", "client_ip: must be a string", NULL },
+		{ "{\"type\":\"agones\",\"target\":\"f\",\"migration\":\"pinned\",\"client_ip\":\"preserve\"}",
+		  "client_ip: must be relay with migration: pinned, which holds on to a port of the relay", NULL },
 		{ "{\"type\":\"agones\",\"target\":\"f\",\"ttl\":0}", "ttl: must be an integer from 1 to 31622400", NULL },
 		{ "{\"type\":\"agones\",\"target\":\"f\",\"ttl\":\"1\"}", "ttl: must be an integer from 1 to 31622400", NULL },
 		{ "{\"type\":\"agones\",\"target\":\"f\",\"expires\":-1}", "expires: must be an integer from 1 to 8589934588",
@@ -167,6 +175,25 @@ static void health_is_part_of_it(void **unused)
 	route_spec_release(plain);
 }
 
+static void client_ip_is_part_of_it(void **unused)
+{
+	struct route_draft draft = {
+		.client_ip = CLIENT_IP_PRESERVE, .count = 1, .targets = { { "10.0.0.1:5", 1 } } };
+	struct route_spec *preserve, *same, *plain;
+	unsigned at;
+
+	(void)unused;
+	assert_null(route_spec_new(&draft, &preserve, &at));
+	assert_null(route_spec_new(&draft, &same, &at));
+	assert_null(route_spec_plain(ROUTE_SIMPLE, "10.0.0.1:5", &plain));
+	assert_false(route_spec_is_plain(preserve));
+	assert_true(route_spec_equal(preserve, same));
+	assert_false(route_spec_equal(preserve, plain));
+	route_spec_release(preserve);
+	route_spec_release(same);
+	route_spec_release(plain);
+}
+
 static void ttl_counts_from_now(void **unused)
 {
 	json_t *object = json_loads("{\"type\":\"simple\",\"target\":\"10.0.0.1:5\",\"ttl\":60}", 0, NULL);
@@ -188,6 +215,7 @@ int main(void)
 		cmocka_unit_test(targets_are_checked),
 		cmocka_unit_test(json_is_read_and_written),
 		cmocka_unit_test(health_is_part_of_it),
+		cmocka_unit_test(client_ip_is_part_of_it),
 		cmocka_unit_test(ttl_counts_from_now),
 	};
 

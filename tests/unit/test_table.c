@@ -2,8 +2,10 @@
 /* Unit tests of the shared tables: entries, probe sequences, overflow counts; paths and endpoints on top. */
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -251,6 +253,8 @@ static void path_is_found_from_both_sides(void **unused)
 	struct state state;
 	struct port_share ports = { .worker = 0, .workers = 1, .random = 5 };
 	struct tuple tuple = tuple_of("192.0.2.1", 1000), other = tuple_of("192.0.2.1", 1001);
+	struct reply_key key = {
+		.backend = plain_addr("10.0.0.5"), .backend_port_be = htons(7777), .relay_address = 4 };
 	struct path_entry path;
 	struct reply_entry reply;
 	uint32_t slot, found;
@@ -258,23 +262,27 @@ static void path_is_found_from_both_sides(void **unused)
 	(void)unused;
 	plain_state_init(&state, 64);
 	plain_backend(&state, 2, "10.0.0.5", 7777, 1, 4);
-	assert_int_equal(path_open(&state, &ports, &tuple, 2, 9, 100, &slot), PATH_OPENED);
+	assert_int_equal(path_open(&state, &ports, &tuple, 2, false, 9, 100, &slot), PATH_OPENED);
 	assert_true(path_find(&state, &tuple, &found, &path));
 	assert_int_equal(found, slot);
 	assert_int_equal(path.backend, 2);
 	assert_false(path_find(&state, &other, &found, &path));
 	assert_true(path_read(&state, slot, &path));
-	assert_true(reply_find(&state, &state.backends[2].address, htons(7777), 4, path.relay_port_be, &found, &reply));
+	key.relay_port_be = path.relay_port_be;
+	assert_true(reply_find(&state, &key, &found, &reply));
 	assert_int_equal(reply.client_port_be, htons(1000));
 	assert_int_equal(reply.nexthop, 9);
 	assert_int_equal(reply.path, slot);
-	assert_false(reply_find(&state, &state.backends[2].address, htons(7778), 4, path.relay_port_be, &found, &reply));
-	assert_false(reply_find(&state, &state.backends[2].address, htons(7777), 5, path.relay_port_be, &found, &reply));
+	key.backend_port_be = htons(7778);
+	assert_false(reply_find(&state, &key, &found, &reply));
+	key.backend_port_be = htons(7777);
+	key.relay_address = 5;
+	assert_false(reply_find(&state, &key, &found, &reply));
 
 	path_confirm(&state, slot);
 	assert_true(path_read(&state, slot, &path));
 	assert_true(path.flags & PATH_CONFIRMED);
-	assert_true(path_reply(&state, &path, &found, &reply));
+	assert_true(path_reply(&state, slot, &path, &found, &reply));
 	assert_true(reply.flags & REPLY_CONFIRMED);
 
 	path_close(&state, slot);
@@ -299,8 +307,8 @@ static void several_backends_of_one_tuple(void **unused)
 		for (uint32_t i = 0; i < PATH_SIBLINGS_MAX + 2; i++)
 			plain_backend(&state, i, "2001:db8::5", (uint16_t)(7000 + i), 1, 0);
 		for (uint32_t i = 0; i <= PATH_SIBLINGS_MAX; i++)
-			assert_int_equal(path_open(&state, &ports, &tuple, i, 1, 1, &slots[i]), PATH_OPENED);
-		assert_int_equal(path_open(&state, &ports, &tuple, PATH_SIBLINGS_MAX + 1, 1, 1, &slot),
+			assert_int_equal(path_open(&state, &ports, &tuple, i, false, 1, 1, &slots[i]), PATH_OPENED);
+		assert_int_equal(path_open(&state, &ports, &tuple, PATH_SIBLINGS_MAX + 1, false, 1, 1, &slot),
 				 PATH_TABLE_FULL);
 		assert_int_equal(plain_count(&state.replies), PATH_SIBLINGS_MAX + 1);
 		for (uint32_t i = 0; i <= PATH_SIBLINGS_MAX; i++) {
@@ -331,15 +339,79 @@ static void absent_default_entry_is_used_again(void **unused)
 	plain_state_init(&state, 64);
 	for (uint32_t i = 0; i < 3; i++)
 		plain_backend(&state, i, "10.0.0.1", (uint16_t)(1 + i), 1, 0);
-	assert_int_equal(path_open(&state, &ports, &tuple, 0, 1, 1, &a), PATH_OPENED);
-	assert_int_equal(path_open(&state, &ports, &tuple, 1, 1, 1, &b), PATH_OPENED);
+	assert_int_equal(path_open(&state, &ports, &tuple, 0, false, 1, 1, &a), PATH_OPENED);
+	assert_int_equal(path_open(&state, &ports, &tuple, 1, false, 1, 1, &b), PATH_OPENED);
 	path_close(&state, a);
 	assert_true(path_find(&state, &tuple, &slot, &path));
 	assert_true(path.flags & PATH_ABSENT);
-	assert_int_equal(path_open(&state, &ports, &tuple, 2, 1, 1, &c), PATH_OPENED);
+	assert_int_equal(path_open(&state, &ports, &tuple, 2, false, 1, 1, &c), PATH_OPENED);
 	assert_int_equal(c, a);
 	assert_true(path_find_backend(&state, &tuple, 1, &slot, &path));
 	assert_true(path_find_backend(&state, &tuple, 2, &slot, &path));
+	plain_state_end(&state);
+}
+
+enum { OPENINGS = 5000 };
+
+/* Opens and closes one client's path by a listener of its own, and that by its own address and port. */
+struct opener {
+	struct state *state;
+	struct port_share ports;
+	struct tuple tuple;
+	atomic_uint *open;              /* of both openers, now */
+	unsigned lost, doubled;
+};
+
+static void *open_and_close(void *argument)
+{
+	struct opener *opener = argument;
+
+	for (unsigned opened = 0; opened < OPENINGS;) {
+		struct path_entry path;
+		struct reply_entry reply;
+		uint32_t slot, reply_slot;
+
+		if (path_open(opener->state, &opener->ports, &opener->tuple, 0, true, 1, 1, &slot) != PATH_OPENED) {
+			sched_yield();
+			continue;
+		}
+		opened++;
+		opener->doubled += atomic_fetch_add(opener->open, 1);
+		path_confirm(opener->state, slot); /* writes both entries anew */
+		if (!path_read(opener->state, slot, &path) ||
+		    !path_reply(opener->state, slot, &path, &reply_slot, &reply))
+			opener->lost++;
+		atomic_fetch_sub(opener->open, 1);
+		path_close(opener->state, slot);
+	}
+	return NULL;
+}
+
+static void no_client_is_at_one_backend_twice(void **unused)
+{
+	struct state state;
+	struct opener openers[2];
+	pthread_t threads[2];
+	atomic_uint open = 0;
+
+	(void)unused;
+	plain_state_init(&state, 64);
+	plain_backend(&state, 0, "10.0.0.1", 443, 1, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		openers[i] = (struct opener){
+			.state = &state, .ports = { i, 2, 11 }, .tuple = tuple_of("192.0.2.1", 1), .open = &open };
+		openers[i].tuple.endpoint = (uint16_t)i;
+		assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, &openers[i]), 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(openers[i].lost, 0);
+		assert_int_equal(openers[i].doubled, 0);
+	}
+	assert_int_equal(plain_count(&state.paths), 0);
+	assert_int_equal(plain_count(&state.replies), 0);
+	for (uint32_t slot = 0; slot < state.replies.slots; slot++)
+		assert_int_equal(((struct entry_head *)table_at(&state.replies, slot))->overflow, 0);
 	plain_state_end(&state);
 }
 
@@ -363,7 +435,7 @@ static void relay_ports_are_shared_out_and_run_out(void **unused)
 		struct path_entry path;
 		uint32_t slot;
 
-		if (path_open(&state, &ports[i % 2], &tuple, 0, 1, 1, &slot) != PATH_OPENED)
+		if (path_open(&state, &ports[i % 2], &tuple, 0, false, 1, 1, &slot) != PATH_OPENED)
 			continue;
 		assert_true(path_read(&state, slot, &path));
 		assert_in_range(ntohs(path.relay_port_be), 2000, 2007);
@@ -390,9 +462,9 @@ static void path_is_as_young_as_its_younger_direction(void **unused)
 	(void)unused;
 	plain_state_init(&state, 64);
 	plain_backend(&state, 0, "10.0.0.1", 1, 1, 0);
-	assert_int_equal(path_open(&state, &ports, &tuple, 0, 1, 50, &slot), PATH_OPENED);
+	assert_int_equal(path_open(&state, &ports, &tuple, 0, false, 1, 50, &slot), PATH_OPENED);
 	assert_int_equal(path_last_seen_s(&state, slot), 50);
-	assert_true(path_read(&state, slot, &path) && path_reply(&state, &path, &reply_slot, &reply));
+	assert_true(path_read(&state, slot, &path) && path_reply(&state, slot, &path, &reply_slot, &reply));
 	((struct reply_entry *)table_at(&state.replies, reply_slot))->last_seen_s = 60;
 	assert_int_equal(path_last_seen_s(&state, slot), 60);
 	((struct path_entry *)table_at(&state.paths, slot))->last_seen_s = 70;
@@ -445,6 +517,7 @@ int main(void)
 		cmocka_unit_test(path_is_found_from_both_sides),
 		cmocka_unit_test(several_backends_of_one_tuple),
 		cmocka_unit_test(absent_default_entry_is_used_again),
+		cmocka_unit_test(no_client_is_at_one_backend_twice),
 		cmocka_unit_test(relay_ports_are_shared_out_and_run_out),
 		cmocka_unit_test(path_is_as_young_as_its_younger_direction),
 		cmocka_unit_test(endpoints_are_found_by_address_and_port),

@@ -65,6 +65,8 @@ static void message_of(struct targets *targets, struct routes *routes, const cha
 static void addresses_are_told_as_they_are(void **unused)
 {
 	const struct route_draft two = { .count = 2, .targets = { { "10.0.0.1:5", 3 }, { "[2001:db8::1]:6", 1 } } };
+	const struct route_draft seen = {
+		.client_ip = CLIENT_IP_PRESERVE, .count = 1, .targets = { { "10.0.0.1:5", 1 } } };
 	const struct route_draft fleet = {
 		.type = ROUTE_AGONES, .migration = MIGRATION_PINNED, .count = 1, .targets = { { "f", 1 } } };
 	struct routes *routes = routes_new(8);
@@ -74,6 +76,9 @@ static void addresses_are_told_as_they_are(void **unused)
 	(void)unused;
 	routes_set_draft(routes, "two", &two);
 	routes_set_draft(routes, "fleet", &fleet);
+	routes_set_draft(routes, "seen", &seen);
+	message_of(targets, routes, "seen", &message);
+	assert_int_equal(message.route.flags, PROTOCOL_ROUTE_PRESERVE);
 	message_of(targets, routes, "two", &message);
 	assert_int_equal(message.type, PROTOCOL_ROUTE);
 	assert_int_equal(message.route.flags, 0);

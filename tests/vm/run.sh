@@ -116,6 +116,7 @@ put_modules() {
 # is the compiler's and the processor's, not the kernel's; of netns, what newer kernels have otherwise.
 tests="60 build/tests/test_xdp
 	60 build/tests/test_xdp_parse
+	60 build/tests/test_xdp_client_ip
 	60 env NOT_TESTS=no_half_entry* build/tests/test_xdp_cids
 	60 env ONLY_TESTS=managed_flag* build/tests/test_nexthop
 	60 env ONLY_TESTS=nexthop_objects* build/tests/test_nexthop_routes

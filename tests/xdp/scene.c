@@ -128,16 +128,41 @@ void scene_put_before_path4(struct scene *scene, const struct path_entry *first)
 	scene->path4 = world_path(&scene->world, &path);
 }
 
+static uint64_t reply_hash_at(const struct scene *scene, const struct reply_entry *reply)
+{
+	const struct reply_key key = reply_key_of(reply);
+
+	return reply_key_hash(&scene->world.state.hash_key, &key);
+}
+
 void scene_crowd_reply4(struct scene *scene, unsigned crowd)
 {
 	struct table *table = &scene->world.state.replies;
 	struct reply_entry reply = *scene->reply4;
-	uint64_t hash = reply_hash(&scene->world.state.hash_key, &reply.backend, reply.backend_port_be,
-				   reply.relay_address, reply.relay_port_be);
+	uint64_t hash = reply_hash_at(scene, &reply);
 
 	table_remove(table, slot_of(table, scene->reply4), hash);
 	world_crowd(table, hash, crowd);
 	scene->reply4 = world_reply(&scene->world, &reply);
+}
+
+/* Both entries of a path; the reply's has another key, and so another place. */
+static struct reply_entry *preserve(struct scene *scene, struct path_entry *path, const struct reply_entry *at)
+{
+	struct table *table = &scene->world.state.replies;
+	struct reply_entry reply = *at;
+
+	table_remove(table, slot_of(table, at), reply_hash_at(scene, &reply));
+	path->relay_address = reply.relay_address = RELAY_ADDRESS_CLIENT;
+	path->relay_port_be = reply.relay_port_be = path->client_port_be;
+	return world_reply(&scene->world, &reply);
+}
+
+void scene_preserve(struct scene *scene)
+{
+	scene->world.state.globals->features |= FEATURE_CLIENT_IP;
+	scene->reply4 = preserve(scene, scene->path4, scene->reply4);
+	scene->reply6 = preserve(scene, scene->path6, scene->reply6);
 }
 
 void scene_move_path4(struct scene *scene, uint16_t endpoint)
@@ -246,6 +271,17 @@ static void expect_on(struct scene *scene, const char *name, const struct frame 
 void scene_expect(struct scene *scene, const char *name, const struct frame *in, const struct expectation *expect)
 {
 	expect_on(scene, name, in, scene->world.lo, 0, expect);
+}
+
+void scene_expect_stamps(struct scene *scene, const struct path_entry *path, const struct reply_entry *reply,
+			 const struct frame *out, const struct expectation *to_backend, const struct frame *back,
+			 const struct expectation *to_client)
+{
+	scene_expect(scene, "a packet out", out, to_backend);
+	assert_in_range(path->last_seen_s, scene->now_s, scene->now_s + 2);
+	assert_int_equal(reply->last_seen_s, scene->now_s - 5);
+	scene_expect(scene, "a packet back", back, to_client);
+	assert_in_range(reply->last_seen_s, scene->now_s, scene->now_s + 2);
 }
 
 void row_run(struct scene *scene, const struct row *row)

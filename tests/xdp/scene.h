@@ -108,6 +108,9 @@ void scene_move_path4(struct scene *scene, uint16_t endpoint);
 void scene_client4_at_backend2(struct scene *scene);
 void scene_client6_at_backend0(struct scene *scene);
 
+/* Both paths keep their clients' sources: client_ip: preserve. */
+void scene_preserve(struct scene *scene);
+
 /* Clears all overflow counts of paths: no entry seems to have passed over any slot. */
 void scene_forget_overflow(struct scene *scene);
 
@@ -121,6 +124,11 @@ bool cid_for_checksum_0(const struct frame *frame, char hex[static 2 * CID_LEN_M
 
 /* Runs a frame on lo and checks what came of it. */
 void scene_expect(struct scene *scene, const char *name, const struct frame *in, const struct expectation *expect);
+
+/* Runs a frame from path's client, and one to it by reply: each stamps its own entry alone. */
+void scene_expect_stamps(struct scene *scene, const struct path_entry *path, const struct reply_entry *reply,
+			 const struct frame *out, const struct expectation *to_backend, const struct frame *back,
+			 const struct expectation *to_client);
 
 void row_run(struct scene *scene, const struct row *row);
 

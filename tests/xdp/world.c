@@ -250,10 +250,9 @@ struct path_entry *world_path(struct world *world, const struct path_entry *path
 
 struct reply_entry *world_reply(struct world *world, const struct reply_entry *reply)
 {
-	return table_put(&world->state.replies,
-			 reply_hash(&KEY, &reply->backend, reply->backend_port_be, reply->relay_address,
-				    reply->relay_port_be),
-			 reply);
+	const struct reply_key key = reply_key_of(reply);
+
+	return table_put(&world->state.replies, reply_key_hash(&KEY, &key), reply);
 }
 
 struct cid_entry *world_cid(struct world *world, const char *cid, enum cid_kind kind, uint32_t session)

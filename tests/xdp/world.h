@@ -11,7 +11,7 @@
 #define SLUICE_TEST_WORLD_H
 
 #include "frames.h"
-#include "userspace/state.h"
+#include "userspace/path.h"
 
 enum {
 	WORLD_TABLE_SLOTS = 1024,
