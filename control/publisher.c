@@ -89,8 +89,10 @@ unsigned publisher_sweep(struct publisher *publisher, const struct state *state,
 {
 	unsigned count = 0;
 
-	if (!fit(publisher, state->cids.slots))
+	if (!fit(publisher, state->cids.slots)) {
+		*slots = 0;
 		return 0;
+	}
 	for (; *slots > 0 && count < max; --*slots) {
 		uint32_t slot = publisher->at;
 		const struct entry_head *head = table_at(&state->cids, slot);

@@ -24,7 +24,7 @@ void publisher_restart(struct publisher *publisher);
 
 /*
  * Goes on from where it stopped, over at most *slots slots of the table, which it counts
- * down, and fills `cids` with up to `max` that are due. How many. Each is due again
+ * down, and fills `cids` with up to `max` that are due. How many; fewer: *slots is 0. Each is due again
  * after between 3/8 and 1/2 of ttl_s: spread, so that many of one moment do not stay together.
  */
 unsigned publisher_sweep(struct publisher *publisher, const struct state *state, uint32_t now_s, uint32_t ttl_s,

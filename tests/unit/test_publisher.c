@@ -222,6 +222,19 @@ static void walk_goes_on_where_it_stopped(void **unused)
 	publisher_free(publisher);
 }
 
+/* As without memory to remember what was told: a caller that goes on while there are slots left comes to an end. */
+static void walk_that_cannot_begin_is_over(void **unused)
+{
+	struct publisher *publisher = publisher_new();
+	const struct state empty = { .cids.slots = 0 };
+	uint32_t slots = 100;
+
+	(void)unused;
+	assert_int_equal(publisher_sweep(publisher, &empty, NOW, TTL, &slots, cids, MAX), 0);
+	assert_int_equal(slots, 0);
+	publisher_free(publisher);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +246,7 @@ int main(void)
 		cmocka_unit_test(ended_sessions_are_forgotten),
 		cmocka_unit_test(ids_below_four_bytes_are_not_told),
 		cmocka_unit_test(walk_goes_on_where_it_stopped),
+		cmocka_unit_test(walk_that_cannot_begin_is_over),
 	};
 
 	return cmocka_run_group_tests_name("publisher", tests, bench_thread_begin, bench_thread_end);
