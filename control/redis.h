@@ -129,7 +129,8 @@ bool redis_sessions_room(const struct redis *redis);
 
 /*
  * Writes up to REDIS_SESSIONS_PUT_MAX connection IDs, each for ttl_s seconds. What is
- * on its way when the connection breaks may be lost.
+ * on its way when the connection breaks may be lost, and what Redis refuses is; READONLY
+ * counts as Redis being away.
  */
 void redis_sessions_put(struct redis *redis, const struct session_cid *cids, unsigned count, uint32_t ttl_s);
 

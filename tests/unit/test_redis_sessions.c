@@ -247,6 +247,40 @@ static void user_without_the_rights_is_told_so(void **unused)
 	assert_int_equal(client.found_len, 8);
 }
 
+/* The connection would last for ever: reading goes on there. */
+static void master_that_became_a_replica_is_left(void **unused)
+{
+	struct session_cid cid = cid_of(8, 1);
+
+	(void)unused;
+	connect_client(&client, NULL);
+	redis_world_cli(&world, "REPLICAOF 127.0.0.1 1");
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	assert_true(redis_client_connected(&client, false));
+	assert_non_null(strstr(client.reason, "READONLY"));
+	assert_int_equal(redis_client_stats(&client).sessions_refused, 1);
+	redis_world_cli(&world, "REPLICAOF NO ONE");
+	assert_true(redis_client_connected(&client, true));
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	run_until((struct wanted){ .client = &client, .put = 1, .refused = 1 });
+}
+
+/* Its routes are read all the same. */
+static void full_redis_is_not_left(void **unused)
+{
+	struct session_cid cid = cid_of(8, 1);
+
+	(void)unused;
+	connect_client(&client, NULL);
+	redis_world_cli(&world, "CONFIG SET maxmemory 1");
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	run_until((struct wanted){ .client = &client, .refused = 1 });
+	redis_world_cli(&world, "CONFIG SET maxmemory 0");
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	run_until((struct wanted){ .client = &client, .put = 1, .refused = 1 });
+	assert_int_equal(client.failures, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -259,6 +293,8 @@ int main(void)
 		TEST(what_is_on_its_way_is_bounded),
 		TEST(without_redis_nothing_is_asked),
 		TEST(user_without_the_rights_is_told_so),
+		TEST(master_that_became_a_replica_is_left),
+		TEST(full_redis_is_not_left),
 	};
 
 	if (!redis_world_possible()) {
