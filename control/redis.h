@@ -75,7 +75,7 @@ struct redis_callbacks {
 	void (*refused)(void *context, const char *fqdn, const char *reason);
 	/* True: loaded, after the snapshot. False: it broke, or another attempt failed; reason for the log. */
 	void (*state)(void *context, bool connected, const char *reason);
-	/* Of redis_session_find: the ID's first cid_len bytes are a session's; record NULL: none are. */
+	/* Of redis_session_find: the ID's first cid_len bytes are a session's; record NULL: none are, or it was ended. */
 	void (*session_found)(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record);
 	void *context;
 };

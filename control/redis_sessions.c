@@ -82,6 +82,8 @@ static void tell_found(struct redis *redis, const struct redis_expected *expecte
 			redis->stats.invalid++;
 			continue;
 		}
+		if (record.ended)
+			break;
 		redis->stats.sessions_found++;
 		redis->callbacks.session_found(redis->callbacks.context, expected->find.id, len, &record);
 		return;

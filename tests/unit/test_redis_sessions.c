@@ -152,6 +152,21 @@ static void nonsense_is_passed_over(void **unused)
 	assert_int_equal(find(&client, cid.cid, 5, 20), 0);
 }
 
+/* Nor does it open what begins as it does. */
+static void ended_session_is_nobodys(void **unused)
+{
+	struct session_cid cids[] = { cid_of(18, 5), cid_of(4, 5) };
+
+	(void)unused;
+	connect_client(&client, NULL);
+	put(&client, cids, 2, 90);
+	cids[0].record.ended = true;
+	put(&client, cids, 1, 90);
+	assert_int_equal(find(&client, cids[0].cid, 4, 20), 0);
+	assert_int_equal(redis_client_stats(&client).invalid, 0);
+	assert_int_equal(redis_client_stats(&client).sessions_found, 0);
+}
+
 static void answers_keep_their_questions_apart(void **unused)
 {
 	struct session_cid cids[REDIS_SESSIONS_PUT_MAX];
@@ -289,6 +304,7 @@ int main(void)
 		TEST(what_one_writes_the_other_finds),
 		TEST(longest_counts),
 		TEST(nonsense_is_passed_over),
+		TEST(ended_session_is_nobodys),
 		TEST(answers_keep_their_questions_apart),
 		TEST(what_is_on_its_way_is_bounded),
 		TEST(without_redis_nothing_is_asked),

@@ -68,11 +68,12 @@ static void relay_comes(uint32_t sessions)
 	plain_state_init(&state, sessions);
 	plain_backend(&state, SERVER, "10.0.0.5", 7001, 1, 0);
 	for (uint32_t slot = 0; slot < sessions; slot++) {
-		const struct session session = { .backend = SERVER, .route = 9, .flags = SESSION_CONFIRMED };
+		struct session session = { .backend = SERVER, .route = 9, .flags = SESSION_CONFIRMED, .cid_count = 1 };
 		struct quic_cid cid = cid_of(slot);
 
+		session.cids[0] = cid_add(&state, &cid, CID_SERVER, NULL, slot);
+		assert_int_not_equal(session.cids[0], SLOT_NONE);
 		entry_write(&state.sessions[slot], &session, sizeof(session));
-		assert_int_not_equal(cid_add(&state, &cid, CID_SERVER, NULL, slot), SLOT_NONE);
 	}
 	attached = true;
 	generation++;
@@ -163,6 +164,35 @@ static void ids_are_told_and_found(void **unused)
 	assert_int_equal(found.cid_len, 0);
 }
 
+/* Not of another session in its slot; and at once, with the client's next packet right behind. */
+static void ended_session_is_not_found_again(void **unused)
+{
+	struct quic_cid cid = cid_of(5);
+
+	(void)unused;
+	relay_comes(64);
+	serve_until(64, 0);
+	share_session_end(share, 5, state.sessions[5].generation + 1);
+	assert_int_equal(share_session_find(share, 1, cid.bytes, 4, 20), 0);
+	serve_until(64, 1);
+	assert_int_equal(found.cid_len, 8);
+	share_session_end(share, 5, state.sessions[5].generation);
+	assert_int_equal(share_session_find(share, 2, cid.bytes, 4, 20), 0);
+	serve_until(65, 2);
+	assert_int_equal(found.cid_len, 0);
+}
+
+/* More than may be on their way at a time: the rest follows. */
+static void many_sessions_are_ended(void **unused)
+{
+	(void)unused;
+	relay_comes(1024);
+	serve_until(1024, 0);
+	for (uint32_t slot = 0; slot < 1024; slot++)
+		share_session_end(share, slot, state.sessions[slot].generation);
+	serve_until(2048, 0);
+}
+
 /* By a relay that is back with its old tables, and to a Redis that is back with nothing. */
 static void all_is_told_again_where_it_may_be_lost(void **unused)
 {
@@ -197,6 +227,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(ids_are_told_and_found),
+		TEST(ended_session_is_not_found_again),
+		TEST(many_sessions_are_ended),
 		TEST(all_is_told_again_where_it_may_be_lost),
 		TEST(many_are_told_as_fast_as_redis_takes_them),
 	};
