@@ -322,6 +322,8 @@ static int queue_step(struct link *link)
 	if (!item)
 		return 0;
 	item_message(link, item, &message);
+	if (item->type == PROTOCOL_SESSION_END && link->options.session_ends)
+		link->options.session_ends(link->options.context, item->session.slot, item->session.generation);
 	error = send_message(link, &message);
 	if (error)
 		return error;

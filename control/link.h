@@ -24,6 +24,8 @@ struct link_options {
 	void (*ask)(void *context, const struct protocol_ask *ask, const char *fqdn);
 	/* Whose is this connection ID? Answered by link_cid_answer, or never. Main thread; must not wait. */
 	void (*ask_cid)(void *context, const struct protocol_ask_cid *ask);
+	/* The relay is told next to end this session. Main thread; must not wait. May be NULL. */
+	void (*session_ends)(void *context, uint32_t slot, uint32_t generation);
 	void (*reload)(void *context); /* the relay was told to read its configuration again */
 	void *context;
 };

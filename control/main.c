@@ -205,6 +205,14 @@ static void on_ask_cid(void *context, const struct protocol_ask_cid *ask)
 		share_session_find(control->share, ask->id, ask->cid, ask->min_len, ask->max_len);
 }
 
+static void on_session_ends(void *context, uint32_t slot, uint32_t generation)
+{
+	struct control *control = context;
+
+	if (control->share)
+		share_session_end(control->share, slot, generation);
+}
+
 static void on_servers_changed(void *context, const char *fqdn)
 {
 	link_route_changed(((struct control *)context)->link, fqdn);
@@ -363,6 +371,7 @@ static int run(struct control *control)
 		.instance = control->instance,
 		.ask = on_ask,
 		.ask_cid = on_ask_cid,
+		.session_ends = on_session_ends,
 		.reload = reload,
 		.context = control,
 	};

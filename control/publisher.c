@@ -17,6 +17,8 @@ struct told {
 struct publisher {
 	struct told *told;             /* [slots] */
 	uint32_t slots, at;
+	uint32_t first_walk;           /* slots that are left of it: all is told anew, not taken up anew */
+	uint32_t aliases_s, aliases;   /* told for the first time in that second */
 };
 
 struct publisher *publisher_new(void)
@@ -45,7 +47,25 @@ static bool fit(struct publisher *publisher, uint32_t slots)
 	publisher_restart(publisher);
 	publisher->told = calloc(slots, sizeof(*publisher->told));
 	publisher->slots = publisher->told ? slots : 0;
+	publisher->first_walk = publisher->slots;
 	return publisher->told;
+}
+
+/* Whether one more alias may be told for the first time. */
+static bool alias_take(struct publisher *publisher, uint32_t session_slots, uint32_t now_s, uint32_t ttl_s)
+{
+	uint32_t per_s = session_slots * PUBLISHER_ALIASES / ttl_s + 1;
+
+	if (publisher->first_walk > 0)
+		return true;
+	if (publisher->aliases_s != now_s) {
+		publisher->aliases_s = now_s;
+		publisher->aliases = 0;
+	}
+	if (publisher->aliases == per_s)
+		return false;
+	publisher->aliases++;
+	return true;
 }
 
 /* The entry in a slot as it was when its version was seq. */
@@ -84,27 +104,40 @@ static uint32_t due_again_s(uint32_t now_s, uint32_t ttl_s, uint32_t slot)
 	return now_s + ttl_s * 3 / 8 + spread % (ttl_s / 8 + 1);
 }
 
+static void step(struct publisher *publisher)
+{
+	publisher->at = publisher->at + 1 < publisher->slots ? publisher->at + 1 : 0;
+	publisher->first_walk -= publisher->first_walk > 0;
+}
+
 unsigned publisher_sweep(struct publisher *publisher, const struct state *state, uint32_t now_s, uint32_t ttl_s,
 			 uint32_t *slots, struct session_cid *cids, unsigned max)
 {
 	unsigned count = 0;
 
-	if (!fit(publisher, state->cids.slots))
+	if (!fit(publisher, state->cids.slots)) {
+		*slots = 0;
 		return 0;
-	for (; *slots > 0 && count < max; --*slots) {
+	}
+	for (; *slots > 0 && count < max; --*slots, step(publisher)) {
 		uint32_t slot = publisher->at;
 		const struct entry_head *head = table_at(&state->cids, slot);
 		struct told *told = &publisher->told[slot];
 		struct cid_entry entry;
 		uint16_t seq = __atomic_load_n(&head->seq, __ATOMIC_ACQUIRE);
 
-		publisher->at = slot + 1 < publisher->slots ? slot + 1 : 0;
 		if ((seq & SEQ_STATE_MASK) != SEQ_LIVE || (told->seq == seq && (int32_t)(now_s - told->due_s) < 0))
 			continue;
 		/* A session's IDs go before its slot is another's: while the entry is what it was, so is the session. */
 		if (!entry_read(head, &entry, sizeof(entry), NULL) || !read_cid(state, &entry, &cids[count]) ||
 		    !is_still(head, seq))
 			continue;
+		/* It waits here, not passed over: else the same ones might wait each time. */
+		if (entry.kind == CID_ALIAS && told->seq != seq &&
+		    !alias_take(publisher, state->session_slots, now_s, ttl_s)) {
+			*slots = 0;
+			break;
+		}
 		*told = (struct told){ seq, due_again_s(now_s, ttl_s, slot) };
 		count++;
 	}

@@ -75,7 +75,7 @@ struct redis_callbacks {
 	void (*refused)(void *context, const char *fqdn, const char *reason);
 	/* True: loaded, after the snapshot. False: it broke, or another attempt failed; reason for the log. */
 	void (*state)(void *context, bool connected, const char *reason);
-	/* Of redis_session_find: the ID's first cid_len bytes are a session's; record NULL: none are. */
+	/* Of redis_session_find: the ID's first cid_len bytes are a session's; record NULL: none are, or it was ended. */
 	void (*session_found)(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record);
 	void *context;
 };
@@ -129,7 +129,8 @@ bool redis_sessions_room(const struct redis *redis);
 
 /*
  * Writes up to REDIS_SESSIONS_PUT_MAX connection IDs, each for ttl_s seconds. What is
- * on its way when the connection breaks may be lost.
+ * on its way when the connection breaks may be lost, and what Redis refuses is; READONLY
+ * counts as Redis being away.
  */
 void redis_sessions_put(struct redis *redis, const struct session_cid *cids, unsigned count, uint32_t ttl_s);
 

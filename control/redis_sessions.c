@@ -82,6 +82,8 @@ static void tell_found(struct redis *redis, const struct redis_expected *expecte
 			redis->stats.invalid++;
 			continue;
 		}
+		if (record.ended)
+			break;
 		redis->stats.sessions_found++;
 		redis->callbacks.session_found(redis->callbacks.context, expected->find.id, len, &record);
 		return;
@@ -93,12 +95,14 @@ int redis_session_reply(struct redis *redis, const struct redis_expected *expect
 			const char **why)
 {
 	if (expected->command == REDIS_SESSIONS_PUT) {
-		/* It is written again when half of its time is over. */
-		if (reply->type == REDIS_ERROR)
-			redis->stats.sessions_refused++;
-		else
+		if (reply->type != REDIS_ERROR) {
 			redis->stats.sessions_put++;
-		return 0;
+			return 0;
+		}
+		redis->stats.sessions_refused++;
+		*why = reply->text;
+		/* A replica now: the address may lead to another master. Else it is written again when due. */
+		return strncmp(reply->text, "READONLY ", strlen("READONLY ")) == 0 ? -EBUSY : 0;
 	}
 	if (reply->type == REDIS_ERROR) {
 		redis->stats.session_finds_refused++;

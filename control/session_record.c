@@ -12,6 +12,7 @@
 #include "userspace/address.h"
 
 #define ROUTE_WORD "route="
+#define ENDED "ended"
 
 _Static_assert(SESSION_TEXT_BYTES >= ADDRESS_TEXT_MAX + sizeof(" " ROUTE_WORD "01234567 pinned"), "the longest fits");
 
@@ -31,6 +32,10 @@ void session_record_write(char text[static SESSION_TEXT_BYTES], const struct ses
 {
 	char server[ADDRESS_TEXT_MAX];
 
+	if (record->ended) {
+		strcpy(text, ENDED);
+		return;
+	}
 	address_text(server, &record->server.addr, htons(record->server.port));
 	snprintf(text, SESSION_TEXT_BYTES, "%s " ROUTE_WORD "%08x%s", server, record->route,
 		 record->pinned ? " pinned" : "");
@@ -56,6 +61,9 @@ int session_record_read(const char *text, size_t len, struct session_record *rec
 		return -EBADMSG;
 	memcpy(copy, text, len);
 	copy[len] = '\0';
+	record->ended = strcmp(copy, ENDED) == 0;
+	if (record->ended)
+		return 0;
 	word = strtok_r(copy, " ", &rest);
 	if (!word || config_address_parse(word, &record->server) || !config_address_is_unicast(&record->server.addr))
 		return -EBADMSG;

@@ -6,7 +6,8 @@
  *     sluice:cid:<the ID in hex>    10.0.0.5:7777 route=5f3a9c01 pinned
  *
  * The server, then words in any order; words that are not known are passed
- * over, for later versions. route: protocol_route_id of the route's name.
+ * over, for later versions. route: protocol_route_id of the route's name. Or
+ * "ended": the operator has ended the session, and nobody is to open it again.
  */
 #ifndef SLUICE_SESSION_RECORD_H
 #define SLUICE_SESSION_RECORD_H
@@ -24,6 +25,7 @@ struct session_record {
 	struct config_address server;
 	uint32_t route;                /* 0: none */
 	bool pinned;                   /* migration: pinned */
+	bool ended;                    /* then nothing else counts */
 };
 
 /* A connection ID and its session. */

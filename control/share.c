@@ -15,7 +15,9 @@
 
 #include "control/clock.h"
 #include "control/publisher.h"
+#include "userspace/cid.h"
 #include "userspace/log.h"
+#include "userspace/session.h"
 
 enum {
 	QUEUE_MAX = 1 << 17,           /* names that wait for the main thread; beyond, a change is not shared */
@@ -25,9 +27,11 @@ enum {
 	 * How the relay's table of connection IDs is looked over. With the default
 	 * limits.sessions a new one is in Redis within 100 ms, with a million sessions
 	 * within 1.1 s. A step of nothing new takes 0.3 ms; more of them take more than 1.5 % of a core.
+	 * One with more IDs due than may be on their way goes on as Redis answers.
 	 */
 	SWEEP_MS = 20,
 	SWEEP_SLOTS = 1 << 16,
+	ENDED_MAX = 1 << 17,           /* IDs of ended sessions that wait for Redis; beyond, clients may bring theirs back */
 };
 
 /* A name that changed here. What it is now stands in the store. */
@@ -42,6 +46,9 @@ struct share {
 	struct publisher *publisher;   /* NULL: sessions are not shared */
 	struct view *view;
 	unsigned view_generation;      /* of the tables that were told of */
+	uint32_t slots_left;           /* of this step's SWEEP_SLOTS */
+	struct session_cid *ended;     /* to be told before all others */
+	size_t ended_count, ended_space;
 	void (*session_found)(void *context, uint64_t id, uint8_t cid_len, const struct session_record *record);
 	void *context;
 	int epoll_fd, event_fd, timer_fd;
@@ -306,15 +313,67 @@ static void on_session_found(void *context, uint64_t id, uint8_t cid_len, const 
 	share->session_found(share->context, id, cid_len, record);
 }
 
+/* As long as what was told of them may be there. */
+static void ended_tell(struct share *share, uint32_t ttl_s)
+{
+	while (share->ended_count > 0 && redis_sessions_room(share->redis)) {
+		unsigned count = share->ended_count < REDIS_SESSIONS_PUT_MAX ? (unsigned)share->ended_count :
+										REDIS_SESSIONS_PUT_MAX;
+
+		share->ended_count -= count;
+		redis_sessions_put(share->redis, share->ended + share->ended_count, count, ttl_s);
+	}
+}
+
+static void ended_add(struct share *share, const struct cid_entry *entry)
+{
+	struct session_cid *ended;
+
+	if (share->ended_count == ENDED_MAX)
+		return;
+	if (share->ended_count == share->ended_space) {
+		size_t space = share->ended_space ? share->ended_space * 2 : 64;
+
+		ended = realloc(share->ended, space * sizeof(*ended));
+		if (!ended)
+			return;
+		share->ended = ended;
+		share->ended_space = space;
+	}
+	ended = &share->ended[share->ended_count++];
+	*ended = (struct session_cid){ .len = entry->len, .record.ended = true };
+	memcpy(ended->cid, entry->cid, sizeof(ended->cid));
+}
+
+/* At once: the client's next packet, which nobody knows then, is asked for behind it. */
+void share_session_end(struct share *share, uint32_t slot, uint32_t generation)
+{
+	const struct state *state = share->publisher ? view_enter(share->view) : NULL;
+	struct session session;
+	struct cid_entry entry;
+
+	if (!state)
+		return;
+	if (session_read(state, slot, &session) && session.generation == generation)
+		for (unsigned i = 0; i < session.cid_count && i < SESSION_CIDS_MAX; i++)
+			if (session.cids[i] < state->cids.slots && cid_read(state, session.cids[i], &entry) &&
+			    entry.session == slot && entry.kind != CID_ORIGINAL && entry.len >= PROTOCOL_CID_MIN &&
+			    entry.len <= CID_LEN_MAX)
+				ended_add(share, &entry);
+	ended_tell(share, state->globals->idle_timeout_s);
+	view_leave(share->view);
+}
+
 static void sessions_tell(struct share *share, const struct state *state)
 {
 	struct session_cid cids[REDIS_SESSIONS_PUT_MAX];
-	/* The sessions of a relay that died are to be found for at least a third of it, and that is what they would have lived. */
-	uint32_t ttl_s = state->globals->idle_timeout_s, slots = SWEEP_SLOTS;
+	/* As long as an idle session lives; what a relay that died had told is to be found for half of that at the least. */
+	uint32_t ttl_s = state->globals->idle_timeout_s;
 
-	while (slots > 0 && redis_sessions_room(share->redis)) {
-		unsigned count = publisher_sweep(share->publisher, state, (uint32_t)(clock_now_ns() / S_NS), ttl_s, &slots, cids,
-						 REDIS_SESSIONS_PUT_MAX);
+	ended_tell(share, ttl_s);
+	while (share->slots_left > 0 && redis_sessions_room(share->redis)) {
+		unsigned count = publisher_sweep(share->publisher, state, (uint32_t)(clock_now_ns() / S_NS), ttl_s,
+						 &share->slots_left, cids, REDIS_SESSIONS_PUT_MAX);
 
 		if (count > 0)
 			redis_sessions_put(share->redis, cids, count, ttl_s);
@@ -326,7 +385,11 @@ static void sessions_serve(struct share *share)
 	const struct state *state;
 	uint64_t expirations;
 
-	if (!share->publisher || read(share->timer_fd, &expirations, sizeof(expirations)) < 0)
+	if (!share->publisher)
+		return;
+	if (read(share->timer_fd, &expirations, sizeof(expirations)) > 0)
+		share->slots_left = SWEEP_SLOTS;
+	if (share->slots_left == 0)
 		return;
 	if (share->view_generation != view_generation(share->view)) {
 		share->view_generation = view_generation(share->view);
@@ -422,6 +485,7 @@ void share_free(struct share *share)
 		return;
 	redis_free(share->redis);
 	publisher_free(share->publisher);
+	free(share->ended);
 	while (share->first) {
 		struct item *item = share->first;
 
@@ -452,8 +516,8 @@ void share_serve(struct share *share)
 
 	queue_send(share);
 	share->sent_version = version;
-	sessions_serve(share);
 	redis_handle(share->redis);
+	sessions_serve(share); /* behind it: answers have made room */
 	redis_stats(share->redis, &stats);
 	pthread_mutex_lock(&share->lock);
 	share->stats = stats;

@@ -7,7 +7,7 @@
  * With redis.sessions also the relay's sessions: their connection IDs go to
  * Redis (publisher.h), and those of other relays are looked for there.
  *
- * share_serve and share_session_find on the main thread; changes come in from any thread.
+ * share_serve, share_session_find and share_session_end on the main thread; changes come in from any thread.
  */
 #ifndef SLUICE_SHARE_H
 #define SLUICE_SHARE_H
@@ -45,6 +45,9 @@ void share_serve(struct share *share);
 
 /* See redis_session_find; -EAGAIN without redis.sessions too. */
 int share_session_find(struct share *share, uint64_t id, const uint8_t *cid, uint8_t min_len, uint8_t max_len);
+
+/* The relay is about to be told to end this session: nobody is to open it again. Main thread. */
+void share_session_end(struct share *share, uint32_t slot, uint32_t generation);
 
 /* Any thread: as of the last share_serve. */
 void share_stats(struct share *share, struct redis_stats *stats);

@@ -215,7 +215,7 @@ void foreign_housekeeping(struct forwarder *f)
 
 /* --- a DCID that no session holds ------------------------------------------------------------------------ */
 
-bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner)
+bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner, bool held)
 {
 	size_t available = a->len - 1 - SHORT_BEHIND_DCID_MIN;
 	struct destination to = { .preserve = preserves(f, a->payload + 1) };
@@ -223,7 +223,7 @@ bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner)
 	unsigned len, whole;
 
 	if (!name_server(f, a->payload + 1, available, &to.backend, &len))
-		return ask(f, a, a->payload + 1, STRAY_CID_MIN, available);
+		return !held && ask(f, a, a->payload + 1, STRAY_CID_MIN, available);
 	if (owner != f->worker) {
 		forwarder_hand_over(f, a->frame, owner);
 		return true;

@@ -187,9 +187,10 @@ void first_flight_housekeeping(struct forwarder *f);
 /*
  * foreign.c: a DCID that no session holds may name its server by QUIC-LB, or
  * another relay may know it. True: the frame is done with. owner: the worker that
- * the 4-tuple belongs to; of foreign_long, the caller.
+ * the 4-tuple belongs to; of foreign_long, the caller. held: several sessions here
+ * hold it, so what another relay knows tells nothing.
  */
-bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner);
+bool foreign_short(struct forwarder *f, struct arrival *a, uint32_t owner, bool held);
 bool foreign_long(struct forwarder *f, struct arrival *a, const struct quic_long *packet);
 void foreign_housekeeping(struct forwarder *f);
 

@@ -11,7 +11,7 @@
  *   3. 4-tuple known, DCID not: the client took up a CID issued under
  *      encryption: the only session that can be meant
  *   4. an Initial: a first flight
- *   5. not 0-RTT: its DCID names a server by QUIC-LB: foreign.c
+ *   5. not 0-RTT: its DCID names a server by QUIC-LB, or another relay knows it: foreign.c
  *   6. count and drop
  */
 #include <string.h>
@@ -305,7 +305,7 @@ static void forward_ambiguous(struct forwarder *f, struct arrival *a, const stru
 		if (path_find_ordinal(f->state, &a->tuple, ordinal, &slot, &path))
 			fitting_try(f, slot, &path, a->len, &fitting);
 	if (fitting.count != 1) {
-		if (foreign_short(f, a, f->worker))
+		if (foreign_short(f, a, f->worker, false))
 			return;
 		/* Its length is not known: as long as a guess can be. */
 		dcid = quic_cid_make(a->payload + 1, QUIC_ORIGINAL_DCID_MIN - 1);
@@ -427,7 +427,7 @@ static void client_short(struct forwarder *f, struct arrival *a, const struct cl
 	holders = short_holders(f, a);
 	if (holders.count == 1)
 		migrate(f, a, holders.session, client);
-	else if (!foreign_short(f, a, forwarder_tuple_owner(f, &a->tuple)))
+	else if (!foreign_short(f, a, forwarder_tuple_owner(f, &a->tuple), holders.count > 0))
 		forwarder_drop(f, a->frame, holders.count ? DROP_AMBIGUOUS_4TUPLE : DROP_UNKNOWN_CID);
 }
 

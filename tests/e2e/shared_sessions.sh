@@ -13,7 +13,7 @@
 . "$(dirname "$0")/edge.bash"
 
 [ -z "$DIRECT" ] || skip "needs relays"
-need gtlsclient tc redis-server redis-cli curl
+need gtlsclient tc redis-server redis-cli curl jq
 testbed_up
 start_gtlsserver a
 head -c 4000000 /dev/urandom >"$WORK/a.htdocs/big"
@@ -151,6 +151,31 @@ redis_comes_back_empty() {
 	download_arrives
 }
 
+first_api() {
+	in_ns relay curl -sS -m 5 "$@"
+}
+
+drops_more() {
+	[ "$(relay_counter worker_drop_unknown_cid)" -gt "$1" ]
+}
+
+# The operator ends it: what Redis still holds of it does not open it again.
+ended_stays_ended() {
+	local before=$(($(forwarded kernel) + $(forwarded worker))) api=http://127.0.0.1:8080/sessions dropped keys id
+
+	keys=$(keys | wc -l)
+	edge_begin upload /index.html -m POST -d "$WORK/a.htdocs/big"
+	under_way $before || return
+	wait_for "its connection ID is in Redis" 5 has_more_keys "$keys" || return
+	dropped=$(relay_counter worker_drop_unknown_cid)
+	for id in $(first_api "$api" | jq -r '.sessions[].id'); do
+		first_api -X DELETE "$api/$id"
+	done
+	wait_for "its packets are dropped" 5 drops_more $((dropped + 3)) || return
+	kill "$transfer_pid"
+	[ "$(relay_counter worker_shared_sessions_opened)" = 0 ]
+}
+
 limit_clients
 throttle a 16mbit
 redis_start || bail "redis-server starts"
@@ -166,6 +191,7 @@ for path in kernel userspace; do
 	check "$path: so does an upload" moves upload /index.html -m POST -d "$WORK/a.htdocs/big"
 	check "$path: a flood of made-up IDs asks Redis for few of them" flood
 	back_to_first
+	check "$path: a session that the operator ends does not come back" ended_stays_ended
 	check "$path: Redis is killed and comes back empty in the middle of a download" redis_comes_back_empty
 	move=dies
 	check "$path: an upload goes on when its relay dies" moves upload /index.html -m POST -d "$WORK/a.htdocs/big"

@@ -342,6 +342,20 @@ static void short_ids_are_asked_for_too(void **unused)
 	bench_close(bench);
 }
 
+/* Two sessions here hold the ID: another relay, or this one, may have written it of either. */
+static void what_two_hold_is_not_asked_for(void **unused)
+{
+	struct bench *bench = ask_bench_open(0, 1);
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", CLIENT_PORT, "a.test", "a001020304050607", "5e5e5e5e");
+	connect_to(bench, "192.0.2.2", CLIENT_PORT, "b.test", "b001020304050607", "5e5e5e5e");
+	short_from(bench, CLIENT, PORT, "5e5e5e5e", 60);
+	assert_dropped(bench, DROP_AMBIGUOUS_4TUPLE, 1);
+	assert_not_asked(bench);
+	bench_close(bench);
+}
+
 /* The first of these questions would be the 51st of a second. */
 static void questions_of_one_source_are_limited(void **unused)
 {
@@ -486,6 +500,7 @@ int main(void)
 		cmocka_unit_test(handshake_that_began_elsewhere_goes_on),
 		cmocka_unit_test(what_is_known_by_then_is_forwarded),
 		cmocka_unit_test(short_ids_are_asked_for_too),
+		cmocka_unit_test(what_two_hold_is_not_asked_for),
 		cmocka_unit_test(questions_of_one_source_are_limited),
 		cmocka_unit_test(questions_of_all_sources_are_limited),
 		cmocka_unit_test(full_ring_asks_nothing),

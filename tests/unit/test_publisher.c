@@ -222,6 +222,68 @@ static void walk_goes_on_where_it_stopped(void **unused)
 	publisher_free(publisher);
 }
 
+/* All that is due now, in steps. */
+static unsigned sweep_all(struct publisher *publisher, const struct state *state, uint32_t now_s)
+{
+	uint32_t slots = state->cids.slots;
+	unsigned all = 0;
+
+	while (slots > 0)
+		all += publisher_sweep(publisher, state, now_s, TTL, &slots, cids, MAX);
+	return all;
+}
+
+/* So many of one session, in the place of those before. */
+static void take_up(struct state *state, uint32_t slots[], unsigned count, uint32_t first)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t number[2] = { first + i, 1 };
+		struct quic_cid cid = quic_cid_make((const uint8_t *)number, sizeof(number));
+
+		if (first > 0)
+			cid_remove(state, slots[i], NULL);
+		slots[i] = cid_add(state, &cid, CID_ALIAS, NULL, 0);
+		assert_int_not_equal(slots[i], SLOT_NONE);
+	}
+}
+
+/* A client takes up IDs of its own making, as fast as it can; what it has is repeated all the same. */
+static void aliases_made_up_are_limited(void **unused)
+{
+	enum { SESSIONS = 8192, PER_S = SESSIONS * PUBLISHER_ALIASES / TTL + 1, ALIASES = PER_S + 100 };
+	static uint32_t slots[ALIASES];
+	const struct session session = { .backend = 1, .flags = SESSION_CONFIRMED };
+	struct publisher *publisher = publisher_new();
+	struct state state;
+
+	(void)unused;
+	plain_state_init(&state, SESSIONS);
+	plain_backend(&state, 1, "10.0.0.5", 7001, 1, 0);
+	entry_write(&state.sessions[0], &session, sizeof(session));
+	take_up(&state, slots, ALIASES, 0);
+	assert_int_equal(sweep_all(publisher, &state, NOW), ALIASES); /* by a process that was just started */
+	take_up(&state, slots, ALIASES, ALIASES);
+	assert_int_equal(sweep_all(publisher, &state, NOW + 1), PER_S);
+	assert_int_equal(sweep_all(publisher, &state, NOW + 1), 0);
+	assert_int_equal(sweep_all(publisher, &state, NOW + 2), 100);
+	assert_int_equal(sweep_all(publisher, &state, NOW + 2 + TTL), ALIASES);
+	plain_state_end(&state);
+	publisher_free(publisher);
+}
+
+/* As without memory to remember what was told: a caller that goes on while there are slots left comes to an end. */
+static void walk_that_cannot_begin_is_over(void **unused)
+{
+	struct publisher *publisher = publisher_new();
+	const struct state empty = { .cids.slots = 0 };
+	uint32_t slots = 100;
+
+	(void)unused;
+	assert_int_equal(publisher_sweep(publisher, &empty, NOW, TTL, &slots, cids, MAX), 0);
+	assert_int_equal(slots, 0);
+	publisher_free(publisher);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +295,8 @@ int main(void)
 		cmocka_unit_test(ended_sessions_are_forgotten),
 		cmocka_unit_test(ids_below_four_bytes_are_not_told),
 		cmocka_unit_test(walk_goes_on_where_it_stopped),
+		cmocka_unit_test(walk_that_cannot_begin_is_over),
+		cmocka_unit_test(aliases_made_up_are_limited),
 	};
 
 	return cmocka_run_group_tests_name("publisher", tests, bench_thread_begin, bench_thread_end);

@@ -152,6 +152,21 @@ static void nonsense_is_passed_over(void **unused)
 	assert_int_equal(find(&client, cid.cid, 5, 20), 0);
 }
 
+/* Nor does it open what begins as it does. */
+static void ended_session_is_nobodys(void **unused)
+{
+	struct session_cid cids[] = { cid_of(18, 5), cid_of(4, 5) };
+
+	(void)unused;
+	connect_client(&client, NULL);
+	put(&client, cids, 2, 90);
+	cids[0].record.ended = true;
+	put(&client, cids, 1, 90);
+	assert_int_equal(find(&client, cids[0].cid, 4, 20), 0);
+	assert_int_equal(redis_client_stats(&client).invalid, 0);
+	assert_int_equal(redis_client_stats(&client).sessions_found, 0);
+}
+
 static void answers_keep_their_questions_apart(void **unused)
 {
 	struct session_cid cids[REDIS_SESSIONS_PUT_MAX];
@@ -247,6 +262,40 @@ static void user_without_the_rights_is_told_so(void **unused)
 	assert_int_equal(client.found_len, 8);
 }
 
+/* The connection would last for ever: reading goes on there. */
+static void master_that_became_a_replica_is_left(void **unused)
+{
+	struct session_cid cid = cid_of(8, 1);
+
+	(void)unused;
+	connect_client(&client, NULL);
+	redis_world_cli(&world, "REPLICAOF 127.0.0.1 1");
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	assert_true(redis_client_connected(&client, false));
+	assert_non_null(strstr(client.reason, "READONLY"));
+	assert_int_equal(redis_client_stats(&client).sessions_refused, 1);
+	redis_world_cli(&world, "REPLICAOF NO ONE");
+	assert_true(redis_client_connected(&client, true));
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	run_until((struct wanted){ .client = &client, .put = 1, .refused = 1 });
+}
+
+/* Its routes are read all the same. */
+static void full_redis_is_not_left(void **unused)
+{
+	struct session_cid cid = cid_of(8, 1);
+
+	(void)unused;
+	connect_client(&client, NULL);
+	redis_world_cli(&world, "CONFIG SET maxmemory 1");
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	run_until((struct wanted){ .client = &client, .refused = 1 });
+	redis_world_cli(&world, "CONFIG SET maxmemory 0");
+	redis_sessions_put(client.redis, &cid, 1, 90);
+	run_until((struct wanted){ .client = &client, .put = 1, .refused = 1 });
+	assert_int_equal(client.failures, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -255,10 +304,13 @@ int main(void)
 		TEST(what_one_writes_the_other_finds),
 		TEST(longest_counts),
 		TEST(nonsense_is_passed_over),
+		TEST(ended_session_is_nobodys),
 		TEST(answers_keep_their_questions_apart),
 		TEST(what_is_on_its_way_is_bounded),
 		TEST(without_redis_nothing_is_asked),
 		TEST(user_without_the_rights_is_told_so),
+		TEST(master_that_became_a_replica_is_left),
+		TEST(full_redis_is_not_left),
 	};
 
 	if (!redis_world_possible()) {

@@ -44,7 +44,7 @@ static void record_is_written_and_read_back(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct session_record record = { { plain_addr(rows[i].address), rows[i].port }, rows[i].route,
-						       rows[i].pinned };
+						       rows[i].pinned, false };
 		struct session_record read;
 		char text[SESSION_TEXT_BYTES];
 
@@ -71,10 +71,25 @@ static void words_are_optional_and_unknown_ones_passed_over(void **unused)
 	assert_true(record.pinned);
 }
 
+static void end_is_written_and_read_back(void **unused)
+{
+	const struct session_record ended = { .ended = true };
+	struct session_record record;
+	char text[SESSION_TEXT_BYTES];
+
+	(void)unused;
+	session_record_write(text, &ended);
+	assert_string_equal(text, "ended");
+	assert_int_equal(session_record_read(text, strlen(text), &record), 0);
+	assert_true(record.ended);
+	assert_int_equal(session_record_read("10.0.0.5:7 ended", 16, &record), 0);
+	assert_false(record.ended);
+}
+
 static void what_is_no_record_is_refused(void **unused)
 {
 	static const char *const wrong[] = {
-		"", " ", "10.0.0.5", "10.0.0.5:0", "10.0.0.5:70000", "game.test:7", "2001:db8::5:7", "0.0.0.0:7",
+		"", " ", "ende", "ended ", "10.0.0.5", "10.0.0.5:0", "10.0.0.5:70000", "game.test:7", "2001:db8::5:7", "0.0.0.0:7",
 		"224.0.0.1:7", "[ff02::1]:7", "[::]:7", "pinned", "10.0.0.5:7 route=", "10.0.0.5:7 route=123456789",
 		"10.0.0.5:7 route=-1", "10.0.0.5:7 route=x",
 	};
@@ -115,6 +130,7 @@ int main(void)
 		cmocka_unit_test(key_is_the_id_in_hex),
 		cmocka_unit_test(record_is_written_and_read_back),
 		cmocka_unit_test(words_are_optional_and_unknown_ones_passed_over),
+		cmocka_unit_test(end_is_written_and_read_back),
 		cmocka_unit_test(what_is_no_record_is_refused),
 		cmocka_unit_test(prefixes_stay_within_themselves),
 	};
