@@ -99,23 +99,38 @@ static void serve_command(struct worker *worker, const struct worker_command *co
 	}
 }
 
-static unsigned serve_rings(struct worker *worker)
+static unsigned serve_reports(struct worker *worker)
 {
-	struct worker_command *command;
 	struct cid_report *report;
 	unsigned n = 0;
 
-	for (uint32_t from = 0; from < worker->workers; from++)
-		if (from != worker->index)
-			n += serve_inbox(worker, &worker->inboxes[from]);
 	for (; n < BATCH_FRAMES && (report = ring_front(&worker->reports)); n++) {
 		forwarder_cid_report(&worker->forwarder, report);
 		ring_pop(&worker->reports);
 	}
+	return n;
+}
+
+static unsigned serve_commands(struct worker *worker)
+{
+	struct worker_command *command;
+	unsigned n = 0;
+
 	for (; n < BATCH_FRAMES && (command = ring_front(&worker->commands)); n++) {
 		serve_command(worker, command);
 		ring_pop(&worker->commands);
 	}
+	return n;
+}
+
+/* Each ring has a share of its own: a flood of handed-over frames must not keep answers and session ends waiting. */
+static unsigned serve_rings(struct worker *worker)
+{
+	unsigned n = serve_commands(worker) + serve_reports(worker);
+
+	for (uint32_t from = 0; from < worker->workers; from++)
+		if (from != worker->index)
+			n += serve_inbox(worker, &worker->inboxes[from]);
 	return n;
 }
 
