@@ -88,6 +88,7 @@ static bool read_cid(const struct state *state, const struct cid_entry *entry, s
 		return false;
 	memcpy(cid->cid, entry->cid, sizeof(cid->cid));
 	cid->len = entry->len;
+	cid->alias = entry->kind == CID_ALIAS;
 	cid->record = (struct session_record){
 		.server = { backend.address, ntohs(backend.port_be) },
 		.route = session.route,

@@ -225,6 +225,7 @@ static void failed(struct redis *redis, const char *why)
 	redis->expected_count = 0;
 	memset(redis->expected_of, 0, sizeof(redis->expected_of));
 	redis->write_error[0] = '\0';
+	redis->no_memory = false;
 	redis_writes_restart(redis);
 	redis->phase = REDIS_WAITING;
 	redis->deadline_ns = now_ns + backoff_ns(redis);
@@ -426,7 +427,7 @@ static bool send_all(struct redis *redis, uint64_t now_ns)
 {
 	static const struct redis_expected pong = { .command = REDIS_PING, .replies_left = 1 };
 	const char *ping[] = { "PING" };
-	int error = redis_writes_send(redis);
+	int error = redis->no_memory ? -ENOMEM : redis_writes_send(redis);
 
 	if (!error && redis->phase == REDIS_READY && now_ns - redis->ping_ns >= PING_MS * MS_NS) {
 		redis->ping_ns = now_ns;

@@ -18,7 +18,8 @@
  * Two connections: one subscribes, one sends commands (RESP 2, Redis 5 and
  * later; no cluster: a transaction spans two keys). An ACL user needs
  * +@connection +@transaction +hset +hdel +hscan +publish +subscribe,
- * ~porter:routes:* and both channels; for sessions +set +mget ~sluice:cid:* too.
+ * ~porter:routes:* and both channels; for sessions +set +expire +mget
+ * ~sluice:cid:* too.
  *
  * Every connection begins with a full load: subscribe first, then HSCAN the
  * hashes, then whatever was published meanwhile. A name in two of them: Porter's
@@ -90,7 +91,7 @@ struct redis_stats {
 	uint64_t messages;             /* published by anyone, us included */
 	uint64_t invalid;              /* entries and messages that are no routes, or one too many: skipped */
 	uint64_t writes_dropped;       /* refused by Redis, or there was no room to keep them */
-	uint64_t sessions_put;         /* connection IDs written */
+	uint64_t sessions_put;         /* connection IDs written; not aliases that were there */
 	uint64_t sessions_refused;     /* those that Redis would not take */
 	uint64_t session_finds;        /* questions answered */
 	uint64_t sessions_found;       /* of those, with a session */
@@ -128,7 +129,8 @@ enum { REDIS_SESSIONS_PUT_MAX = 64 };
 bool redis_sessions_room(const struct redis *redis);
 
 /*
- * Writes up to REDIS_SESSIONS_PUT_MAX connection IDs, each for ttl_s seconds. What is
+ * Writes up to REDIS_SESSIONS_PUT_MAX connection IDs, each for ttl_s seconds. An alias is
+ * not written over what is there: its client may have taken it from another's packets. What is
  * on its way when the connection breaks may be lost, and what Redis refuses is; READONLY
  * counts as Redis being away.
  */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* redis_sessions: sessions of this relay to Redis, and those of others from there; see redis.h. Redis' answers may be anything. */
+/*
+ * redis_sessions: sessions of this relay to Redis, and those of others from there; see
+ * redis.h. Redis' answers may be anything.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,20 +31,36 @@ bool redis_sessions_room(const struct redis *redis)
 	return has_room(redis, REDIS_SESSIONS_PUT, PUTS_MAX);
 }
 
+/* `expected`: to be noted with the first command; NULL: it has been. */
+static int put_one(struct redis *redis, const struct session_cid *cid, const char *ttl,
+		   const struct redis_expected *expected)
+{
+	char key[SESSION_KEY_BYTES], text[SESSION_TEXT_BYTES];
+	const char *set[] = { "SET", key, text, "EX", ttl, "NX" };
+	const char *expire[] = { "EXPIRE", key, ttl };
+	int words = cid->alias ? 6 : 5, error;
+
+	session_record_key(key, cid->cid, cid->len);
+	session_record_write(text, &cid->record);
+	error = expected ? redis_send(redis, expected, words, set) : redis_send_more(redis, words, set);
+	/* Whose it is stays, be it ours or another's; but it lives. */
+	if (!error && cid->alias)
+		error = redis_send_more(redis, 3, expire);
+	return error;
+}
+
 void redis_sessions_put(struct redis *redis, const struct session_cid *cids, unsigned count, uint32_t ttl_s)
 {
-	const struct redis_expected expected = { .command = REDIS_SESSIONS_PUT, .replies_left = count };
-	char key[SESSION_KEY_BYTES], text[SESSION_TEXT_BYTES], ttl[12];
-	const char *words[] = { "SET", key, text, "EX", ttl };
+	struct redis_expected expected = { .command = REDIS_SESSIONS_PUT, .replies_left = count };
+	char ttl[12];
 	int error = 0;
 
 	snprintf(ttl, sizeof(ttl), "%u", ttl_s);
-	/* An error is the connection's, which redis_handle will find broken. */
-	for (unsigned i = 0; i < count && !error; i++) {
-		session_record_key(key, cids[i].cid, cids[i].len);
-		session_record_write(text, &cids[i].record);
-		error = i == 0 ? redis_send(redis, &expected, 5, words) : redis_send_more(redis, 5, words);
-	}
+	for (unsigned i = 0; i < count; i++)
+		expected.replies_left += cids[i].alias;
+	for (unsigned i = 0; i < count && !error; i++)
+		error = put_one(redis, &cids[i], ttl, i == 0 ? &expected : NULL);
+	redis->no_memory |= error != 0;
 	redis_wake(redis);
 }
 
@@ -61,7 +80,7 @@ int redis_session_find(struct redis *redis, uint64_t id, const uint8_t *cid, uin
 		session_record_key(keys[count - 1], cid, len);
 		words[count] = keys[count - 1];
 	}
-	redis_send(redis, &expected, count, words);
+	redis->no_memory |= redis_send(redis, &expected, count, words) != 0;
 	redis_wake(redis);
 	return 0;
 }
@@ -96,7 +115,7 @@ int redis_session_reply(struct redis *redis, const struct redis_expected *expect
 {
 	if (expected->command == REDIS_SESSIONS_PUT) {
 		if (reply->type != REDIS_ERROR) {
-			redis->stats.sessions_put++;
+			redis->stats.sessions_put += reply->type == REDIS_STATUS; /* else EXPIRE's, or another has it */
 			return 0;
 		}
 		redis->stats.sessions_refused++;

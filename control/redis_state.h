@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * redis_state: what redis.c (connections, time), redis_load.c (reading routes)
- * and redis_write.c (writing them) share. The caller's thread of redis.h.
+ * redis_state: what redis.c (connections, time), redis_load.c (reading routes),
+ * redis_write.c (writing them) and redis_sessions.c share. The caller's thread of redis.h.
  */
 #ifndef SLUICE_REDIS_STATE_H
 #define SLUICE_REDIS_STATE_H
@@ -27,7 +27,9 @@ enum {
 
 enum redis_phase { REDIS_WAITING, REDIS_CONNECTING, REDIS_LOADING, REDIS_READY };
 
-enum redis_command { REDIS_LOGIN, REDIS_PING, REDIS_SCAN, REDIS_WRITE, REDIS_SESSIONS_PUT, REDIS_SESSION_FIND, REDIS_COMMANDS };
+enum redis_command {
+	REDIS_LOGIN, REDIS_PING, REDIS_SCAN, REDIS_WRITE, REDIS_SESSIONS_PUT, REDIS_SESSION_FIND, REDIS_COMMANDS
+};
 
 /* A command whose answer is due. */
 struct redis_expected {
@@ -66,6 +68,7 @@ struct redis {
 	struct redis_expected expected[REDIS_EXPECTED_MAX];
 	unsigned expected_first, expected_count;
 	unsigned expected_of[REDIS_COMMANDS]; /* of those, by command */
+	bool no_memory;                /* to send something that was not redis_handle's: the connection is of no more use */
 
 	struct redis_table held;       /* what Redis holds once our writes are there */
 	struct redis_table loading, news; /* LOADING: read so far; published meanwhile */

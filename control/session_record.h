@@ -32,6 +32,7 @@ struct session_record {
 struct session_cid {
 	uint8_t cid[CID_LEN_MAX];
 	uint8_t len;
+	bool alias;                    /* of the client's choice, for all that a relay knows */
 	struct session_record record;
 };
 

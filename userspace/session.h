@@ -124,7 +124,7 @@ void session_move(struct session_pool *pool, uint32_t slot, const struct tuple *
 /* The backend chose this CID (SCID of its long header, Retry's included; may be empty). */
 void session_learn_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid, bool retry);
 
-/* The client uses this CID, which no session holds, and QUIC-LB or another relay says that it is of this session's backend. */
+/* The client uses this CID, which no session holds, and which is of this session's backend: QUIC-LB or another relay says so. */
 void session_adopt_cid(struct session_pool *pool, uint32_t slot, const struct quic_cid *cid);
 
 /*

@@ -323,7 +323,7 @@ static void what_is_known_by_then_is_forwarded(void **unused)
 	bench_close(bench);
 }
 
-/* quic-go's IDs: with several sessions on the 4-tuple nothing else tells which is meant. */
+/* quic-go's IDs. */
 static void short_ids_are_asked_for_too(void **unused)
 {
 	struct bench *bench = ask_bench_open(0, 1);

@@ -146,9 +146,11 @@ static void aliases_are_told(void **unused)
 	(void)unused;
 	connect_to(bench, CLIENT, CLIENT_PORT, "b.test", "b001020304050607", SERVER_CID);
 	assert_int_equal(sweep(publisher, bench, NOW), 1);
+	assert_false(cids[0].alias);
 	for (unsigned i = 0; i < 2; i++)
 		from(bench, CLIENT, CLIENT_PORT, datagram, short_header(datagram, "a1a1a1a1a1a1a1a1", 60));
 	assert_int_equal(sweep(publisher, bench, NOW), 1);
+	assert_true(cids[0].alias);
 	assert_memory_equal(cids[0].cid, alias.bytes, CID_LEN_MAX);
 	bench_close(bench);
 	publisher_free(publisher);

@@ -136,6 +136,34 @@ static void longest_counts(void **unused)
 	assert_int_equal(find(&client, cids[1].cid, 4, 7), 4);
 }
 
+/* An alias is the client's choice: it takes nobody's place. But it lives as long as it is told. */
+static void alias_is_not_written_over_another(void **unused)
+{
+	struct session_cid cids[] = { cid_of(8, 1), cid_of(8, 1), cid_of(8, 2) };
+
+	(void)unused;
+	connect_client(&client, NULL);
+	put(&client, cids, 1, 20);
+	cids[1].record.server.port = 99;
+	cids[1].alias = cids[2].alias = true;
+	redis_sessions_put(client.redis, cids + 1, 2, 90);
+	run_until((struct wanted){ .client = &client, .put = 2 });
+	assert_int_equal(find(&client, cids[1].cid, 8, 8), 8);
+	assert_int_equal(client.found.server.port, cids[0].record.server.port);
+	assert_int_equal(find(&client, cids[2].cid, 8, 8), 8);
+	assert_int_equal(client.found.server.port, cids[2].record.server.port);
+	assert_in_range(atoi(redis_world_cli(&world, "TTL sluice:cid:01000000c1c1c1c1")), 88, 90);
+	/* Again, of the one that is ours by now; and what a server was seen to use does take its place. */
+	redis_sessions_put(client.redis, cids + 2, 1, 200);
+	assert_int_equal(find(&client, cids[2].cid, 8, 8), 8);
+	assert_in_range(atoi(redis_world_cli(&world, "TTL sluice:cid:02000000c1c1c1c1")), 198, 200);
+	cids[2].alias = false;
+	cids[2].record.server.port = 7;
+	put(&client, cids + 2, 1, 90);
+	assert_int_equal(find(&client, cids[2].cid, 8, 8), 8);
+	assert_int_equal(client.found.server.port, 7);
+}
+
 /* What somebody else wrote there is no session, and hides none. */
 static void nonsense_is_passed_over(void **unused)
 {
@@ -254,7 +282,7 @@ static void user_without_the_rights_is_told_so(void **unused)
 	assert_int_equal(client.answers, 0);
 	assert_int_equal(client.failures, 0);
 	/* These are what is missing. */
-	redis_world_cli(&world, "ACL SETUSER edge +set +mget '~sluice:cid:*'");
+	redis_world_cli(&world, "ACL SETUSER edge +set +expire +mget '~sluice:cid:*'");
 	redis_sessions_put(client.redis, cids, 2, 90);
 	run_until((struct wanted){ .client = &client, .put = 2, .refused = 2 });
 	assert_int_equal(redis_session_find(client.redis, 1, cids[0].cid, 8, 8), 0);
@@ -303,6 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_one_writes_the_other_finds),
 		TEST(longest_counts),
+		TEST(alias_is_not_written_over_another),
 		TEST(nonsense_is_passed_over),
 		TEST(ended_session_is_nobodys),
 		TEST(answers_keep_their_questions_apart),
