@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "control/config.h"
+#include "tests/lib/plain_state.h"
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LABEL63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define NAME253 LABEL63 "." LABEL63 "." LABEL63 ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ROUTE(fqdn) "routes:\n- {fqdn: \"" fqdn "\", type: simple, target: '10.0.0.1:1'}\n"
@@ -55,6 +57,13 @@ static inline void assert_refused(const struct error_row *rows, size_t count)
 		free(messages);
 	}
 	assert_int_equal(failed, 0);
+}
+
+static inline void assert_ip(struct addr addr, const char *text)
+{
+	struct addr want = plain_addr(text);
+
+	assert_memory_equal(addr.bytes, want.bytes, sizeof(want.bytes));
 }
 
 static inline struct config parse_good(const char *text)

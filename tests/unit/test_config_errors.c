@@ -11,8 +11,6 @@
 
 #include "tests/unit/config_text.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define TARGET(target) "routes:\n- {fqdn: a.b, type: simple, target: '" target "'}\n"
 #define DNS_NAME "must be a DNS name of letters, digits, - and _ (others as xn--), *.NAME or *"
 #define TARGET_MUST "must be IP:PORT, [IPv6]:PORT or NAME:PORT"

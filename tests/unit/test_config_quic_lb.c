@@ -11,8 +11,6 @@
 
 #include "tests/unit/config_text.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 #define SERVER_ID_MUST "must be a server ID: 1 to 15 bytes in hexadecimal digits"
 #define KEY_MUST "must be 32 hexadecimal digits, or empty for none"
 #define KEY31 "f95f09245765f80256934e50c66207f"
