@@ -78,53 +78,74 @@ ALWAYS_INLINE __u64 checksum_replace_addresses(const struct addr *from_src, cons
 	       checksum_replace_half(from_dst->halves[1], dst->halves[1]);
 }
 
+/* The low half. Opaque, or clang 14 makes two shifts of what is one move. */
+ALWAYS_INLINE __u64 low_half(__u64 word)
+{
+	__u32 low = word;
+
+	__asm__("" : "+w"(low));
+	return low;
+}
+
+/*
+ * To 33 bits, then to 17, of which the top one is set only over a low half that
+ * has room for it: so the third step ends it. Each waits for the one before, at
+ * the end of what a packet waits for.
+ */
 ALWAYS_INLINE __u16 checksum_apply(__u16 checksum, __u64 difference)
 {
 	__u64 sum = difference + (__u16)~checksum;
 
-	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = low_half(sum) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
 	return (__u16)~sum;
 }
 
-/* Both return the checksum difference of what UDP's pseudo-header covers. */
-ALWAYS_INLINE __u64 rewrite_ipv4(struct iphdr *ip, const struct packet *packet, const struct way *way)
+/*
+ * Both return the checksum difference of what UDP's pseudo-header covers. What a
+ * field was is read from the frame again: kept since it was parsed, it would
+ * only be spilled.
+ */
+ALWAYS_INLINE __u64 rewrite_ipv4(struct iphdr *ip, const struct way *way)
 {
 	__be32 src = addr_to_v4(&way->src), dst = addr_to_v4(&way->dst);
-	__u64 addresses = checksum_replace(addr_to_v4(&packet->src), src) +
-			  checksum_replace(addr_to_v4(&packet->dst), dst);
-	__u16 ttl_from = bpf_htons((__u16)(packet->ttl << 8)), ttl_to = bpf_htons((__u16)((packet->ttl - 1) << 8));
+	__u64 addresses = checksum_replace(ip->saddr, src) + checksum_replace(ip->daddr, dst);
 
-	ip->ttl = packet->ttl - 1;
-	ip->check = checksum_apply(ip->check, addresses + checksum_replace(ttl_from, ttl_to));
+	ip->ttl--;
+	/* The TTL is the high byte of its word: 0x0100 less (RFC 1141), in the order of bytes in memory. */
+	ip->check = checksum_apply(ip->check, addresses + bpf_htons((__u16)~0x0100));
 	ip->saddr = src;
 	ip->daddr = dst;
 	return addresses;
 }
 
-ALWAYS_INLINE __u64 rewrite_ipv6(struct ipv6hdr *ip, const struct packet *packet, const struct way *way)
+ALWAYS_INLINE __u64 rewrite_ipv6(struct ipv6hdr *ip, const struct way *way)
 {
-	ip->hop_limit = packet->ttl - 1;
+	struct addr src = addr_load(&ip->saddr), dst = addr_load(&ip->daddr);
+
+	ip->hop_limit--;
 	STORE64(&ip->saddr, way->src.halves[0]);
 	STORE64((void *)&ip->saddr + 8, way->src.halves[1]);
 	STORE64(&ip->daddr, way->dst.halves[0]);
 	STORE64((void *)&ip->daddr + 8, way->dst.halves[1]);
-	return checksum_replace_addresses(&packet->src, &packet->dst, &way->src, &way->dst);
+	return checksum_replace_addresses(&src, &dst, &way->src, &way->dst);
 }
 
-ALWAYS_INLINE void rewrite_udp(struct udphdr *udp, const struct packet *packet, const struct way *way,
-			       __u64 difference)
+ALWAYS_INLINE void rewrite_udp(struct udphdr *udp, const struct way *way, __u64 difference)
 {
-	__u32 ports_from = (__u32)packet->src_port_be << 16 | packet->dst_port_be;
-	__u32 ports_to = (__u32)way->src_port_be << 16 | way->dst_port_be;
+	union {
+		struct {
+			__be16 source, dest;
+		};
+		__u32 word;
+	} ports = { { way->src_port_be, way->dst_port_be } };
+	__u32 ports_from = LOAD32(&udp->source);
 
-	udp->source = way->src_port_be;
-	udp->dest = way->dst_port_be;
+	STORE32(&udp->source, ports.word);
 	/* RFC 768: 0 says that there is none (and is wrong in IPv6, and stays so); a computed 0 is sent as ones. */
 	if (udp->check) {
-		__u16 check = checksum_apply(udp->check, difference + checksum_replace(ports_from, ports_to));
+		__u16 check = checksum_apply(udp->check, difference + checksum_replace(ports_from, ports.word));
 
 		udp->check = check ? check : 0xffff;
 	}
@@ -191,32 +212,38 @@ ALWAYS_INLINE void count_forwarded(struct counters *c, __u32 direction, __u64 fr
 	}
 }
 
+/* Writes what way_out allowed to go; the counters are this CPU's. */
+ALWAYS_INLINE void rewrite(const struct packet *packet, const struct way *way, const struct nexthop_view *nexthop,
+			   struct counters *c, __u32 direction, __u32 now_s)
+{
+	__u64 difference;
+
+	STORE64(packet->data, nexthop->macs_first);
+	STORE32(packet->data + 8, nexthop->macs_rest);
+	if (packet->v4)
+		difference = rewrite_ipv4(packet->data + ETH_HLEN, way);
+	else
+		difference = rewrite_ipv6(packet->data + ETH_HLEN, way);
+	rewrite_udp(packet->udp, way, difference);
+
+	/* Once a second: the line stays shared between the CPUs that forward. */
+	if (way->was_seen_s != now_s)
+		WRITE_ONCE(*way->last_seen_s, now_s);
+	count_forwarded(c, direction, packet->data_end - packet->data);
+}
+
 ALWAYS_INLINE int forward(struct xdp_md *ctx, const struct packet *packet, const struct way *way, __u32 direction,
 			  __u32 now_s)
 {
 	struct nexthop_view nexthop = {};
 	int action = XDP_TX;
 	__u32 verdict = way_out(ctx, way->nexthop, packet->ttl, packet->ip_len, &nexthop, &action);
-	struct counters *c = counters();
-	__u64 difference;
 
 	if (verdict == VERDICT_PUNT)
 		return punt(ctx, direction);
 	if (verdict != VERDICT_FORWARD)
 		return drop(verdict);
-
-	STORE64(packet->data, nexthop.macs_first);
-	STORE32(packet->data + 8, nexthop.macs_rest);
-	if (packet->v4)
-		difference = rewrite_ipv4(packet->data + ETH_HLEN, packet, way);
-	else
-		difference = rewrite_ipv6(packet->data + ETH_HLEN, packet, way);
-	rewrite_udp(packet->udp, packet, way, difference);
-
-	/* Once a second: the line stays shared between the CPUs that forward. */
-	if (way->was_seen_s != now_s)
-		WRITE_ONCE(*way->last_seen_s, now_s);
-	count_forwarded(c, direction, packet->data_end - packet->data);
+	rewrite(packet, way, &nexthop, counters(), direction, now_s);
 	return action;
 }
 

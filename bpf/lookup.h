@@ -8,10 +8,10 @@
  * entry that matches: the others need none, a key that is being written is
  * not (yet, or any more) in the table.
  *
- * Most entries stand at the first probe of their sequence (table.h), so that
- * one is inlined. The *_probe functions go on from there. They are global: the
- * verifier checks them once and apart, and without them the program is free of
- * loops (16 times fewer paths through it to check).
+ * Nearly all entries stand in the first pair of their sequence (table.h), so
+ * those probes are inlined. The *_probe functions go on from there. They are
+ * global: the verifier checks them once and apart, and without them the program
+ * is free of loops (16 times fewer paths through it to check).
  */
 #ifndef SLUICE_LOOKUP_H
 #define SLUICE_LOOKUP_H
@@ -21,6 +21,9 @@
 #include "table.h"
 
 enum lookup { LOOKUP_ABSENT, LOOKUP_FOUND, LOOKUP_BUSY };
+
+/* Of paths and replies; one in seven is at the second, with a table as full as in service. Endpoints have more room. */
+enum { PROBES_INLINE = 2 };
 
 /*
  * Orders the loads before it against those after it: acquire, pairing with the
@@ -149,6 +152,24 @@ ALWAYS_INLINE enum lookup endpoint_find(const struct addr *address, __be16 port_
 	return found == LOOKUP_FOUND && view->kind == ENDPOINT_DISABLED ? LOOKUP_ABSENT : found;
 }
 
+/* The same at the first slot alone, without a call. LOOKUP_BUSY: the whole look-up may know more. */
+ALWAYS_INLINE enum lookup endpoint_find_first(const struct addr *address, __be16 port_be, struct endpoint_view *view)
+{
+	struct endpoint *e;
+	__u16 seq;
+
+	view->slot = table_slot(endpoint_hash(address, port_be), 0, ENDPOINT_SLOTS);
+	e = array_at(&endpoints, view->slot);
+	if (!e)
+		return LOOKUP_BUSY;
+	seq = entry_begin(&e->head);
+	if (!endpoint_is(e, address, port_be))
+		return READ_ONCE(e->head.overflow) ? LOOKUP_BUSY : LOOKUP_ABSENT;
+	view->kind = READ_ONCE(e->kind);
+	view->relay_address = READ_ONCE(e->relay_address);
+	return entry_end(&e->head, seq) == LOOKUP_FOUND ? LOOKUP_FOUND : LOOKUP_BUSY;
+}
+
 /* --- connection IDs --------------------------------------------------------------------------- */
 
 /* The bytes of a DCID in the words of cid_hash; zero behind its length once cut. */
@@ -266,31 +287,42 @@ __attribute__((noinline)) __u32 path_probe(const struct path_key *key, __u64 has
 	return SLOT_NONE;
 }
 
-ALWAYS_INLINE enum lookup path_find(const struct path_key *key, const struct dcid *dcid, struct path_view *view)
+/* The key's entry, if it is at this slot: *seq is its version. NULL: it is not, and *more tells if it may be beyond. */
+ALWAYS_INLINE struct path_entry *path_try(const struct path_key *key, __u32 slot, __u16 *seq, __u8 *more)
 {
-	__u64 hash = path_key_hash(key);
+	struct path_entry *e = array_at(&paths, slot);
+
+	*more = 0;
+	if (!e)
+		return NULL;
+	*seq = entry_begin(&e->head);
+	if (seq_is_used(*seq) && path_is(e, key))
+		return e;
+	*more = READ_ONCE(e->head.overflow);
+	return NULL;
+}
+
+/* hash: path_key_hash of the key. */
+ALWAYS_INLINE enum lookup path_find(const struct path_key *key, __u64 hash, const struct dcid *dcid,
+				    struct path_view *view)
+{
 	struct path_entry *e;
-	__u16 seq;
+	__u16 seq = 0;
+	__u8 more;
 
 	view->slot = table_slot(hash, 0, path_slots);
-	e = array_at(&paths, view->slot);
-	if (!e)
-		return LOOKUP_ABSENT;
-	seq = entry_begin(&e->head);
-	if (!seq_is_used(seq) || !path_is(e, key)) {
+	e = path_try(key, view->slot, &seq, &more);
+	if (!e && more) {
+		view->slot = table_slot(hash, 1, path_slots);
+		e = path_try(key, view->slot, &seq, &more);
+	}
+	if (!e && more) {
 		struct path_key copy = *key;
 
-		if (!READ_ONCE(e->head.overflow))
-			return LOOKUP_ABSENT;
-		view->slot = path_probe(&copy, hash, 1);
-		e = array_at(&paths, view->slot);
-		if (!e)
-			return LOOKUP_ABSENT;
-		seq = entry_begin(&e->head);
-		if (!path_is(e, key))
-			return LOOKUP_ABSENT;
+		view->slot = path_probe(&copy, hash, PROBES_INLINE);
+		e = path_try(key, view->slot, &seq, &more);
 	}
-	return path_copy(e, seq, dcid, view);
+	return e ? path_copy(e, seq, dcid, view) : LOOKUP_ABSENT;
 }
 
 /* --- replies ---------------------------------------------------------------------------------- */
@@ -325,9 +357,17 @@ ALWAYS_INLINE enum lookup reply_copy(struct reply_entry *e, __u16 seq, struct re
 	return entry_end(&e->head, seq);
 }
 
+/* reply_key_hash of a key that is not RELAY_ADDRESS_CLIENT's. */
+ALWAYS_INLINE __u64 reply_port_hash(const struct reply_key *key)
+{
+	struct siphash_key secret = table_key();
+
+	return reply_hash(&secret, &key->backend, key->backend_port_be, key->relay_address, key->relay_port_be);
+}
+
 __attribute__((noinline)) __u32 reply_probe(const struct reply_key *key, __u64 hash)
 {
-	for (__u32 i = 1; key && i < PROBES_MAX; i++) {
+	for (__u32 i = PROBES_INLINE; key && i < PROBES_MAX; i++) {
 		__u32 slot = table_slot(hash, i, reply_slots);
 		struct reply_entry *e = array_at(&replies, slot);
 
@@ -341,28 +381,38 @@ __attribute__((noinline)) __u32 reply_probe(const struct reply_key *key, __u64 h
 	return SLOT_NONE;
 }
 
-ALWAYS_INLINE enum lookup reply_find(const struct reply_key *key, struct reply_view *view)
+/* As path_try. */
+ALWAYS_INLINE struct reply_entry *reply_try(const struct reply_key *key, __u32 slot, __u16 *seq, __u8 *more)
 {
-	struct siphash_key secret = table_key();
-	__u64 hash = reply_hash(&secret, &key->backend, key->backend_port_be, key->relay_address, key->relay_port_be);
-	struct reply_entry *e = array_at(&replies, table_slot(hash, 0, reply_slots));
-	__u16 seq;
+	struct reply_entry *e = array_at(&replies, slot);
 
+	*more = 0;
 	if (!e)
-		return LOOKUP_ABSENT;
-	seq = entry_begin(&e->head);
-	if (!seq_is_used(seq) || !reply_is(e, key)) {
+		return NULL;
+	*seq = entry_begin(&e->head);
+	if (seq_is_used(*seq) && reply_is(e, key))
+		return e;
+	*more = READ_ONCE(e->head.overflow);
+	return NULL;
+}
+
+/* hash: reply_port_hash of the key. */
+ALWAYS_INLINE enum lookup reply_find(const struct reply_key *key, __u64 hash, struct reply_view *view)
+{
+	struct reply_entry *e;
+	__u16 seq = 0;
+	__u8 more;
+
+	e = reply_try(key, table_slot(hash, 0, reply_slots), &seq, &more);
+	if (!e && more)
+		e = reply_try(key, table_slot(hash, 1, reply_slots), &seq, &more);
+	if (!e && more) {
 		struct reply_key copy = *key;
 
-		if (!READ_ONCE(e->head.overflow))
-			return LOOKUP_ABSENT;
-		e = array_at(&replies, reply_probe(&copy, hash));
-		if (!e)
-			return LOOKUP_ABSENT;
-		seq = entry_begin(&e->head);
-		if (!reply_is(e, key))
-			return LOOKUP_ABSENT;
+		e = reply_try(key, reply_probe(&copy, hash), &seq, &more);
 	}
+	if (!e)
+		return LOOKUP_ABSENT;
 	return reply_copy(e, seq, view);
 }
 

@@ -102,14 +102,25 @@ struct {
 /*
  * Words at any address: packets, and CIDs behind 4-byte fields. BPF has no
  * unaligned load of its own; one that is not aligned is refused by the verifier
- * on machines that lack them, and works on x86 and Arm (64 bit).
+ * on machines that lack them, and works on x86 and Arm (64 bit). By way of a
+ * plain pointer, because clang splits a load where it knows of less alignment.
  */
-#define LOAD64(at) (*(const volatile __u64 *)(at))
-#define LOAD32(at) (*(const volatile __u32 *)(at))
-#define LOAD16(at) (*(const volatile __u16 *)(at))
-#define STORE64(at, value) (*(volatile __u64 *)(at) = (value))
-#define STORE32(at, value) (*(volatile __u32 *)(at) = (value))
-#define STORE16(at, value) (*(volatile __u16 *)(at) = (value))
+#define LOAD_AS(type, at)                        \
+	({                                       \
+		const void *from_ = (at);        \
+		*(const volatile type *)from_;   \
+	})
+#define STORE_AS(type, at, value)                \
+	({                                       \
+		void *to_ = (at);                \
+		*(volatile type *)to_ = (value); \
+	})
+#define LOAD64(at) LOAD_AS(__u64, at)
+#define LOAD32(at) LOAD_AS(__u32, at)
+#define LOAD16(at) LOAD_AS(__u16, at)
+#define STORE64(at, value) STORE_AS(__u64, at, value)
+#define STORE32(at, value) STORE_AS(__u32, at, value)
+#define STORE16(at, value) STORE_AS(__u16, at, value)
 
 ALWAYS_INLINE void *array_at(void *map, __u32 index)
 {

@@ -97,6 +97,7 @@ static void program_load(struct world *world, uint32_t session_slots)
 	if (sluice_xdp__load(skeleton))
 		die("the program does not load");
 	world->skeleton = skeleton;
+	world->clock_word = (uint64_t *)&skeleton->bss->clock_word;
 	world->prog_fd = bpf_program__fd(skeleton->progs.sluice_xdp);
 }
 

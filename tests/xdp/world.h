@@ -29,6 +29,7 @@ extern const struct macs MACS_IN, MACS_CLIENTS, MACS_BACKENDS;
 
 struct world {
 	struct sluice_xdp *skeleton;
+	uint64_t *clock_word;                 /* the program's: bpf/clock.h */
 	struct state state;
 	uint32_t lo, veth;            /* ifindex */
 	int prog_fd, socket_fd;
