@@ -64,6 +64,13 @@ SLUICE_INLINE int addr_is_v4(const struct addr *a)
 #endif
 }
 
+SLUICE_INLINE int addr_is_link_local(const struct addr *a)
+{
+	if (addr_is_v4(a))
+		return a->bytes[12] == 169 && a->bytes[13] == 254; /* RFC 3927 */
+	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80; /* RFC 4291 s2.5.6 */
+}
+
 /* An address and 64 bits beside it. IPv4: one word less, the prefix of every mapped address. */
 SLUICE_INLINE __u64 table_hash_addr(const struct siphash_key *key, const struct addr *a, __u64 beside,
 				    __u64 more)

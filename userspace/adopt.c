@@ -343,11 +343,22 @@ static void paths_sweep(struct state *state, const struct reference *references)
 			entry_clear(table_at(&state->paths, slot));
 }
 
-/* And is any of those that stay to a client itself? */
+/* One whose paths are all by relay ports, of a client of the other family for now, may yet open another. */
+static bool any_preserves(const struct state *state)
+{
+	for (uint32_t slot = 0; slot < state->session_slots; slot++)
+		if (entry_is_live(&state->sessions[slot]) && state->sessions[slot].preserve)
+			return true;
+	return false;
+}
+
+/* And is any of those that stay to a client itself, or will one be? */
 static void replies_sweep(struct state *state)
 {
 	uint32_t features = state->globals->features & ~(uint32_t)FEATURE_CLIENT_IP;
 
+	if (any_preserves(state))
+		features |= FEATURE_CLIENT_IP;
 	for (uint32_t slot = 0; slot < state->replies.slots; slot++) {
 		struct reply_entry reply, own;
 		struct path_entry path;

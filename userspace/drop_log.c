@@ -12,7 +12,8 @@ static const struct {
 } told[] = {
 	{ DROP_SESSIONS_FULL, "limits.sessions is reached: new sessions are refused" },
 	{ DROP_TABLE_FULL, "no slot in a table: limits.sessions is too small for this load" },
-	{ DROP_PORTS_EXHAUSTED, "no relay port left towards a backend: more relay.ports" },
+	{ DROP_PORTS_EXHAUSTED, "no port free towards a backend: more relay.ports; or, with client_ip: preserve, a client "
+				"came from one port by two listeners" },
 	{ DROP_PENDING_FULL, "limits.pending_handshakes is reached: the oldest first flights go" },
 	{ DROP_SOURCE_RATE, "limits.new_sessions_per_s_per_source is reached" },
 	{ DROP_NO_NEXTHOP, "no route, or no answer from the next hop, out of the relay's interfaces" },

@@ -401,13 +401,6 @@ int nexthop_want(struct nexthops *nexthops, const struct addr *dst, bool keep, c
 	return neighbour_want(nexthops->neighbours, &key, keep || addr_is_set(&way->gateway), used, slot);
 }
 
-static bool addr_is_link_local(const struct addr *addr)
-{
-	if (addr_is_v4(addr))
-		return addr->bytes[12] == 169 && addr->bytes[13] == 254; /* RFC 3927 */
-	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80; /* RFC 4291 s2.5.6 */
-}
-
 static bool address_prefix_holds(const struct address *address, const struct addr *addr)
 {
 	unsigned bits = address->prefix_len_bits + (addr_is_v4(&address->addr) ? 96 : 0);

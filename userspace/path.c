@@ -271,11 +271,17 @@ static uint32_t path_slot_for(struct state *state, const struct tuple *tuple, st
 	return slot;
 }
 
+/* Routers forward nothing from a link's own addresses (RFC 3927 s7, RFC 4291 s2.5.6). */
+static bool may_be_seen(const struct addr *client, const struct addr *backend)
+{
+	return addr_is_v4(client) == addr_is_v4(backend) && !addr_is_link_local(client);
+}
+
 enum path_verdict path_open(struct state *state, struct port_share *ports, const struct tuple *tuple,
 			    uint32_t backend, bool preserve, uint16_t nexthop, uint32_t now_s, uint32_t *slot)
 {
 	const struct backend *to = &state->backends[backend];
-	const bool as_client = preserve && addr_is_v4(&tuple->client) == addr_is_v4(&to->address);
+	const bool as_client = preserve && may_be_seen(&tuple->client, &to->address);
 	struct reply_entry reply = {
 		.last_seen_s = now_s,
 		.backend = to->address,

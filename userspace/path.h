@@ -63,7 +63,8 @@ enum path_verdict {
 /*
  * Owner: opens a path for a 4-tuple that has none to this backend; nexthop is
  * the way to the client. The path is unconfirmed and belongs to no session.
- * preserve: its source is the client's own, if the backend is of its IP family.
+ * preserve: its source is the client's own, if the backend is of its IP family,
+ * and it is not link-local.
  */
 enum path_verdict path_open(struct state *state, struct port_share *ports, const struct tuple *tuple,
 			    uint32_t backend, bool preserve, uint16_t nexthop, uint32_t now_s, uint32_t *slot);

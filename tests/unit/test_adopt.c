@@ -353,6 +353,28 @@ static void paths_without_a_relay_port_go_on(void **unused)
 	bench_close(bench);
 }
 
+/* A preserving session that shares an older one's path by a relay port: where its client goes next, there will be none. */
+static void session_that_will_have_no_relay_port_is_remembered(void **unused)
+{
+	struct udp_flow back = { .src = "10.0.0.5", .src_port = 7001, .dst = "198.51.100.1", .dst_port = 1 };
+	struct bench *bench = bench_open(64);
+	uint8_t datagram[1500];
+
+	(void)unused;
+	connect_to(bench, "192.0.2.1", 1, "a.test", "0102030405060708", "b0b1b2b3b4b5b6b7");
+	bench_route_preserve(bench, "a.test", A);
+	connect_to(bench, "192.0.2.1", 1, "a.test", "1112131415161718", SERVER_CID);
+	bench->state.globals->features = FEATURE_CLIENT_IP;
+	assert_int_equal(restart(bench), 2);
+	assert_int_equal(bench->state.globals->features, FEATURE_CLIENT_IP);
+	from(bench, "198.51.100.1", 1, datagram, short_header(datagram, SERVER_CID, 60));
+	assert_int_equal(relay_port(bench), 1);
+	send_flow(bench, &back, datagram, short_header(datagram, "", 60));
+	assert_to_client(bench, "198.51.100.1", 1);
+	all_idle_leaves_nothing(bench, 64);
+	bench_close(bench);
+}
+
 /* A backend that was being changed is its sessions' own still; one that was being made is nobody's. */
 static void backends_in_the_making(void **unused)
 {
@@ -402,6 +424,7 @@ int main(void)
 		cmocka_unit_test(move_cut_short_is_finished),
 		cmocka_unit_test(full_tables_are_adopted),
 		cmocka_unit_test(paths_without_a_relay_port_go_on),
+		cmocka_unit_test(session_that_will_have_no_relay_port_is_remembered),
 		cmocka_unit_test(backends_in_the_making),
 		cmocka_unit_test(counters_survive_and_gauges_do_not),
 		cmocka_unit_test(owners_follow_the_number_of_workers),

@@ -185,16 +185,25 @@ static void client_that_moves_is_seen_where_it_is(void **unused)
 	}
 }
 
-/* No address of one family is one of the other: such a client is behind a relay address and port, as ever. */
-static void client_of_the_other_family_is_behind_the_relay(void **unused)
+/*
+ * No address of one family is one of the other, and none of a link's means anything beyond it: such a client is behind
+ * a relay address and port, as ever.
+ */
+static void client_without_an_address_over_there_is_behind_the_relay(void **unused)
 {
 	static const struct {
 		const char *client, *name, *relay;
 		uint32_t backend;
-	} rows[] = { { CLIENT4, "six.test", RELAY6, SIX }, { CLIENT6, "a.test", RELAY, A } };
+	} rows[] = {
+		{ CLIENT4, "six.test", RELAY6, SIX },
+		{ CLIENT6, "a.test", RELAY, A },
+		{ "169.254.169.254", "a.test", RELAY, A },
+		{ "fe80::7", "six.test", RELAY6, SIX },
+		{ "febf::7", "six.test", RELAY6, SIX },
+	};
 
 	(void)unused;
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct bench *bench = client_ip_open();
 		uint8_t datagram[1500];
 		size_t len = initial(datagram, rows[i].name, DCID);
@@ -374,7 +383,7 @@ int main(void)
 		cmocka_unit_test(other_packets_to_others_are_dropped),
 		cmocka_unit_test(unconfirmed_gets_three_times_what_it_sent),
 		cmocka_unit_test(client_that_moves_is_seen_where_it_is),
-		cmocka_unit_test(client_of_the_other_family_is_behind_the_relay),
+		cmocka_unit_test(client_without_an_address_over_there_is_behind_the_relay),
 		cmocka_unit_test(client_changes_its_family_and_back),
 		cmocka_unit_test(address_that_is_taken_is_refused),
 		cmocka_unit_test(backends_of_one_socket_keep_apart),
