@@ -135,6 +135,9 @@ static const enum drop_reason rewrite_drops[] = {
 /* The bytes in hand begin and end elsewhere in their chunk now. */
 static void follow_packet(struct arrival *a)
 {
+	/* Mostly not: and a store to a part of what is copied as a whole right after holds the copy up. */
+	if (a->packet.frame == a->frame->data && a->packet.frame_len_bytes == a->frame->len_bytes)
+		return;
 	a->frame->umem_addr += (uint64_t)(a->packet.frame - a->frame->data);
 	a->frame->data = a->packet.frame;
 	a->frame->len_bytes = a->packet.frame_len_bytes;

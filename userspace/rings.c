@@ -177,6 +177,18 @@ unsigned rings_receive(struct rings *rings, struct rings_socket *socket, struct 
 	return n;
 }
 
+void rings_fetch_ahead(struct rings *rings)
+{
+	for (unsigned i = 0; i < rings->socket_count; i++) {
+		struct xsk_ring_cons *rx = &rings->sockets[i].rx;
+		uint32_t n = xsk_cons_nb_avail(rx, BATCH_FRAMES);
+
+		/* For writing: the line of a frame that is forwarded is rewritten. */
+		for (uint32_t j = 0; j < n; j++)
+			__builtin_prefetch(rings->pool.area + xsk_ring_cons__rx_desc(rx, rx->cached_cons + j)->addr, 1);
+	}
+}
+
 /* Frames on a TX or fill ring that the kernel has not taken yet. */
 static uint32_t frames_on(const struct xsk_ring_prod *ring)
 {

@@ -69,6 +69,12 @@ void rings_close(struct rings *rings);
 /* Up to BATCH_FRAMES received frames of one socket. */
 unsigned rings_receive(struct rings *rings, struct rings_socket *socket, struct frame frames[static BATCH_FRAMES]);
 
+/*
+ * Has the headers of the frames that rings_receive will give next come from the cache of
+ * whoever wrote them, while others are sent: a system call hides all of the way.
+ */
+void rings_fetch_ahead(struct rings *rings);
+
 /* Puts the outbox on the TX rings and wakes the kernel. How many frames found no room. */
 unsigned rings_send(struct rings *rings, struct outbox *outbox);
 

@@ -268,6 +268,7 @@ static void *worker_main(void *argument)
 
 		clock_read(worker);
 		handled = serve_sockets(worker) + serve_rings(worker);
+		rings_fetch_ahead(&worker->rings);
 		send_all(worker);
 		housekeeping(worker);
 		wake_others(worker);
